@@ -1,0 +1,1 @@
+//! xinqiao-it

@@ -1,2 +1,106 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: the commands that people and CI run. It brings a machine to the point where the
+//! workspace builds and tests, and then runs exactly that.
+//!
+//! It is not a build system (cargo is) and holds no logic of the product: it depends on none of our crates,
+//! so that it compiles in seconds on a machine that has nothing but a Rust toolchain.
+
+mod cache;
+mod cargo;
+mod check;
+mod machine;
+mod python;
+mod setup;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::setup::Purpose;
+
+#[derive(Parser)]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    about = "Sets up, builds, tests and shows XinQiao"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what this machine lacks, or name the exact command that does
+    Setup,
+    /// Set up, build and run the demo: three regions, a bank and a regulator on this machine
+    #[command(after_help = "ARGS go to `xinqiao demo`; `cargo xtask demo -- --help` lists them.")]
+    Demo {
+        /// Arguments of `xinqiao demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Set up, build and run the whole workspace's tests
+    #[command(
+        after_help = "ARGS go to `cargo nextest run` where it is installed, else to `cargo test`."
+    )]
+    Test {
+        /// Arguments of the test runner; with any given, only what they select is run
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Run what CI runs: formatting, clippy, buf lint, tests; changes no file
+    Check,
+    /// Run a benchmark and print its comparison
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        what: Bench,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// SM2 verification of a known member, beside the sm2 crate's own and OpenSSL's
+    Sm2,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!(
+                "{} {error:#}",
+                console::style("error:").for_stderr().red().bold()
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Setup => {
+            setup::run(Purpose::Check)?;
+            println!("This machine has everything that the build, the tests and the demo need.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Demo { args } => {
+            setup::run(Purpose::Build)?;
+            cargo::build_for_demo()?;
+            cargo::become_demo(&args)
+        }
+        Task::Test { args } => {
+            let tools = setup::run(Purpose::Test)?;
+            cargo::become_test_runner(&args, &tools)
+        }
+        Task::Check => {
+            let tools = setup::run(Purpose::Check)?;
+            check::run(&tools)
+        }
+        Task::Bench { what: Bench::Sm2 } => {
+            setup::run(Purpose::Test)?;
+            cargo::become_bench("xinqiao-crypto", "sm2_verify")
+        }
+    }
+}

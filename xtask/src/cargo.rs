@@ -148,8 +148,8 @@ fn announce_first_build() -> Result<()> {
     });
     if !rocksdb {
         eprintln!(
-            "First build: RocksDB and the other dependencies are compiled once. That takes about 25 minutes \
-             on 2 cores, 5 on 16; later builds take seconds."
+            "First build: RocksDB alone is some 20 minutes of one core, so plan half an hour on 2 cores; \
+             it is compiled once, later builds take seconds."
         );
     }
     Ok(())

@@ -84,7 +84,7 @@ pub(crate) fn dependencies(tree: &Tree, package: &str) -> String {
         .current_dir(tree.root())
         .args([
             "tree",
-            "--offline",
+            "--frozen",
             "--package",
             package,
             "--edges",

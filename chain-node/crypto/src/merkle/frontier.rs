@@ -88,13 +88,11 @@ impl BorshDeserialize for Frontier {
     fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
         let size = u64::deserialize_reader(reader)?;
         let count = u32::deserialize_reader(reader)?;
-        if count != size.count_ones() {
+        // The last size of all could not take another leaf.
+        if count != size.count_ones() || size == u64::MAX {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!(
-                    "a frontier of {size} leaves has {} peaks, not {count}",
-                    size.count_ones()
-                ),
+                format!("{count} peaks do not make a frontier of {size} leaves"),
             ));
         }
         let peaks = (0..count)

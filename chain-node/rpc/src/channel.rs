@@ -1,0 +1,120 @@
+//! The client side of every call: a channel that carries the trace on and never waits for ever.
+//!
+//! It is a thin layer over tonic's channel, so that no call can forget either. It adds nothing else: no
+//! retries (whether a call may be repeated is the caller's knowledge) and no credentials.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response};
+use tonic::body::Body;
+use tonic::transport::{Channel, Error};
+use tower::Service;
+use tracing::Instrument;
+use tracing::field::Empty;
+
+use crate::limits::Limits;
+use crate::propagation::{self, SpannedBody};
+
+/// A channel to a server of the consortium. Cloning it is cheap and shares the connection.
+#[derive(Clone)]
+pub struct RpcChannel {
+    inner: Channel,
+    default_deadline: HeaderValue,
+}
+
+impl fmt::Debug for RpcChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RpcChannel").finish_non_exhaustive()
+    }
+}
+
+impl RpcChannel {
+    pub(crate) fn new(inner: Channel, limits: &Limits) -> Self {
+        Self {
+            inner,
+            default_deadline: grpc_timeout(limits.request_timeout),
+        }
+    }
+
+    /// The same connection with another deadline for calls that name none.
+    #[must_use]
+    pub fn with_default_deadline(mut self, deadline: Duration) -> Self {
+        self.default_deadline = grpc_timeout(deadline);
+        self
+    }
+}
+
+impl Service<Request<Body>> for RpcChannel {
+    type Response = Response<SpannedBody>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Service::poll_ready(&mut self.inner, cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = propagation::method_of(request.uri());
+        let span = tracing::info_span!(
+            "rpc.client",
+            otel.name = method,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.method = method,
+            rpc.grpc.status_code = Empty,
+        );
+        propagation::inject(&span, request.headers_mut());
+        if !request.headers().contains_key("grpc-timeout") {
+            request
+                .headers_mut()
+                .insert("grpc-timeout", self.default_deadline.clone());
+        }
+        let answer = Service::call(&mut self.inner, request);
+        let recorded = span.clone();
+        Box::pin(
+            async move {
+                match answer.await {
+                    Ok(response) => Ok(SpannedBody::around(response, recorded)),
+                    Err(error) => {
+                        propagation::record_failure(&recorded);
+                        Err(error)
+                    }
+                }
+            }
+            .instrument(span),
+        )
+    }
+}
+
+/// The gRPC wire form of a deadline: at most eight digits and a unit (here milliseconds, or seconds when
+/// it is longer than a day).
+fn grpc_timeout(deadline: Duration) -> HeaderValue {
+    let text = match u32::try_from(deadline.as_millis()) {
+        Ok(millis) if millis < 100_000_000 => format!("{millis}m"),
+        _ => format!("{}S", deadline.as_secs().min(99_999_999)),
+    };
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("30S"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_fit_the_eight_digits_of_the_wire() {
+        for (deadline, expected) in [
+            (Duration::from_millis(1), "1m"),
+            (Duration::from_secs(30), "30000m"),
+            (Duration::from_secs(99_999), "99999000m"),
+            (Duration::from_secs(100_000), "100000S"),
+            (Duration::MAX, "99999999S"),
+        ] {
+            assert_eq!(grpc_timeout(deadline), expected);
+        }
+    }
+}

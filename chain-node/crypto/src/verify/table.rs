@@ -45,8 +45,8 @@ pub(super) struct Table<const W: u32> {
 impl<const W: u32> Table<W> {
     /// Points in a window.
     const HALF: usize = 1 << (W - 1);
-    /// Windows that cover 255 bits and the last window's carry.
-    pub(super) const WINDOWS: usize = 256_usize.div_ceil(W as usize);
+    /// Windows that cover 256 bits and the carry of signed digits above them.
+    pub(super) const WINDOWS: usize = 257_usize.div_ceil(W as usize);
 
     /// Multiples of a point other than infinity. Takes milliseconds.
     pub(super) fn new(base: &AffinePoint) -> Self {
@@ -61,7 +61,7 @@ impl<const W: u32> Table<W> {
                 multiple += &window_base;
                 multiples.push(multiple);
             }
-            // None is infinity: j · 2^(W·i) is below 2^(W + 255) and no multiple of the prime n.
+            // None is infinity: neither j nor a power of two is a multiple of the prime n.
             let normal: Vec<AffinePoint> = ProjectivePoint::batch_normalize(multiples.as_slice());
             points.extend(normal.iter().map(Affine::new));
             // The last multiple is half of the next window's base.
@@ -72,13 +72,7 @@ impl<const W: u32> Table<W> {
 
     /// Adds [scalar]P, as at most [`Table::WINDOWS`] points, to `terms`.
     pub(super) fn select(&self, scalar: &Scalar, terms: &mut Vec<Affine>) {
-        let mut bytes = scalar.to_repr();
-        // Fold k to n - k so that 255 bits are enough and the top window cannot overflow.
-        let negate = bytes[0] & 0x80 != 0;
-        if negate {
-            bytes = (-*scalar).to_repr();
-        }
-        let limbs = limbs(bytes.as_ref());
+        let limbs = limbs(scalar.to_repr().as_ref());
         let mut carry = 0;
         for window in 0..Self::WINDOWS {
             let digit = bits(&limbs, window as u32 * W, W) as usize + carry;
@@ -89,12 +83,12 @@ impl<const W: u32> Table<W> {
                 continue;
             }
             let mut point = self.points[window * Self::HALF + magnitude - 1];
-            if negative != negate {
+            if negative {
                 point.y = -point.y;
             }
             terms.push(point);
         }
-        debug_assert_eq!(carry, 0, "the top window has room for the carry");
+        debug_assert_eq!(carry, 0, "the windows reach past bit 255");
     }
 }
 

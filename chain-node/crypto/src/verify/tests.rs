@@ -123,6 +123,32 @@ fn random_and_mutated_signatures_get_the_crates_verdict() {
     }
 }
 
+/// `XINQIAO_CASES=1000000 cargo test -p xinqiao-crypto -- --ignored` compares a million.
+#[test]
+#[ignore = "minutes: run with --ignored, and XINQIAO_CASES for how many"]
+fn any_number_of_signatures_get_the_crates_verdict() {
+    let cases = std::env::var("XINQIAO_CASES").map_or(100_000, |text| text.parse().unwrap());
+    let mut rng = StdRng::seed_from_u64(0x4d49);
+    let mut known_key = known(&public(ProjectivePoint::GENERATOR));
+    let mut d = Scalar::ONE;
+    for case in 0..cases {
+        if case % 2000 == 0 {
+            d = scalar(&mut rng);
+            known_key = known(&public(ProjectivePoint::GENERATOR * d));
+        }
+        let (r, s) = (scalar(&mut rng), scalar(&mut rng));
+        let point = ProjectivePoint::GENERATOR * (s + (r + s) * d);
+        let e = r - Scalar::reduce(&point.to_affine().x());
+        let (e, expect) = match case % 4 {
+            0 => (e, Expect::Valid),
+            1 => (e + Scalar::ONE, Expect::Invalid),
+            2 => (-e, Expect::Same),
+            _ => (scalar(&mut rng), Expect::Same),
+        };
+        check(&known_key, &digest(e), &signature(r, s), expect, "random");
+    }
+}
+
 #[test]
 fn every_pair_of_edge_scalars_gets_the_crates_verdict() {
     let mut rng = StdRng::seed_from_u64(7);
@@ -279,6 +305,15 @@ fn an_x_coordinate_just_below_p_minus_n_is_not_mistaken() {
             &signature(r, s),
             Expect::Valid,
             "x1 at the border",
+        );
+        // x1 = r - e + n - p: what r - e + n comes to when the addition is allowed to wrap.
+        let wrapped = e - Scalar::reduce(&FieldBytes::from(P_MINUS_N));
+        check(
+            &key,
+            &digest(wrapped),
+            &signature(r, s),
+            Expect::Invalid,
+            "x1 wrapped past p",
         );
     }
     assert!(found >= 6, "only {found} such points tried");

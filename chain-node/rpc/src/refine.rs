@@ -159,14 +159,22 @@ fn refine(status: &Status) -> Option<Status> {
             | Reason::Utf8
     );
     ours.then(|| {
-        let fault = Fault::new(reason);
-        if status.message().is_empty() {
-            fault
-        } else {
-            fault.because(status.message())
+        let message = status.message();
+        let mut fault = Fault::new(reason);
+        if !message.is_empty() {
+            fault = fault.because(message);
         }
-        .status()
+        if let Some(limit) = limit_in(message) {
+            fault = fault.with("limit_bytes", limit);
+        }
+        fault.status()
     })
+}
+
+/// The limit that tonic names: "…, the limit is: 8388608 bytes".
+fn limit_in(message: &str) -> Option<u64> {
+    let (_, rest) = message.split_once("the limit is: ")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 /// The body of a streamed answer, whose status comes at its end.

@@ -96,6 +96,11 @@ async fn each_kind_of_bad_message_has_its_own_reason() {
         Reason::MessageMalformed,
         "protobuf",
     );
+    let status = call(c(), "Say", "x".repeat(MAX_MESSAGE_BYTES + 1))
+        .await
+        .unwrap_err();
+    let view = FaultView::from_status(&status);
+    assert_eq!(view.metadata["limit_bytes"], MAX_MESSAGE_BYTES.to_string());
     // And after all of that the connection still serves.
     assert_eq!(
         call(c(), "Say", "still here".into()).await.unwrap(),

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::StreamExt;
 use http::uri::PathAndQuery;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -96,13 +97,16 @@ async fn slow(request: Request<String>) -> Result<Response<String>, Status> {
 
 type Texts = Pin<Box<dyn tokio_stream::Stream<Item = Result<String, Status>> + Send>>;
 
-/// One small message, then one larger than the server may send.
+/// One small message, and a little later one larger than the server may send. (At once, tonic would drop
+/// the small one, which it has not sent yet.)
 async fn stream(request: Request<String>) -> Result<Response<Texts>, Status> {
-    let texts = vec![
-        Ok(request.into_inner()),
-        Ok("x".repeat(MAX_MESSAGE_BYTES + 1)),
-    ];
-    Ok(Response::new(Box::pin(tokio_stream::iter(texts))))
+    let first = std::future::ready(Ok(request.into_inner()));
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok("x".repeat(MAX_MESSAGE_BYTES + 1))
+    };
+    let texts = futures::stream::once(first).chain(futures::stream::once(second));
+    Ok(Response::new(Box::pin(texts)))
 }
 
 /// Calls one method of [`Echo`].

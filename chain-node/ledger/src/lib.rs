@@ -1,1 +1,38 @@
-//! xinqiao-ledger
+//! The ledger's domain types: what a transaction, a block, a member, a consent grant or an order is.
+//!
+//! Wire types (`xinqiao-proto`) only carry bytes; the types here exist only in valid form, and the
+//! way from one to the other is `TryFrom`, which answers with the field at fault. Nothing here
+//! decides whether a transaction may take effect: that is `xinqiao-contracts`.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ids`] | ids, codes and pseudonyms |
+//! | [`malformed`] | what can be wrong with a field |
+//! | [`member`], [`catalogue`], [`source`], [`consent`], [`order`] | the things contracts keep |
+//! | [`action`] | everything a transaction can say |
+//! | [`tx`] | transactions and the proof that one was verified |
+//! | [`outcome`] | events, and the reasons for which a transaction is rejected |
+//! | [`block`] | headers, certificates, blocks |
+//! | [`receipt`] | proofs that a transaction was ordered and what it came to |
+//! | [`genesis`] | what everyone starts from |
+//! | [`item`] | item leaves, salts and report roots |
+//! | [`uscc`] | unified social credit codes, and their pseudonyms |
+
+pub mod action;
+pub mod block;
+pub mod catalogue;
+pub mod consent;
+pub mod genesis;
+pub mod ids;
+pub mod item;
+pub mod malformed;
+pub mod member;
+pub mod order;
+pub mod outcome;
+pub mod receipt;
+pub mod source;
+pub mod tx;
+pub mod uscc;
+
+/// The wire types that this crate's types are made from.
+pub use xinqiao_proto::v1 as wire;

@@ -154,7 +154,9 @@ fn hint(character: char) -> &'static str {
             " (codes are written in capitals, and without I, O, S, V and Z)"
         }
         'a'..='z' => " (codes are written in capitals; lower case is refused, not corrected)",
-        'I' | 'O' | 'S' | 'V' | 'Z' => " (I, O, S, V and Z are never used: perhaps 1, 0, 5, U or 2)",
+        'I' | 'O' | 'S' | 'V' | 'Z' => {
+            " (I, O, S, V and Z are never used: perhaps 1, 0, 5, U or 2)"
+        }
         '\u{ff01}'..='\u{ff5e}' => " (it is a full-width character)",
         c if c.is_whitespace() => " (blanks are not trimmed)",
         _ => "",

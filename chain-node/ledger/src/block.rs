@@ -1,0 +1,408 @@
+//! Block headers, certificates and blocks.
+
+use prost::Message;
+use xinqiao_crypto::{
+    Digest, DistinguishingId, Domain, KeyId, PublicKey, SecretKey, Signature, VerifierCache,
+    merkle, signing_message, sm3, sm3_parts,
+};
+
+use crate::{
+    ids::{ChainId, HeaderHash, Height, TimeMs},
+    malformed::{Malformed, Problem, fixed, list, ranged, required},
+    tx::{Tx, canonical},
+    wire,
+};
+
+/// The most transactions of one block.
+pub const MAX_BLOCK_TXS: usize = 10_000;
+
+/// The most bytes of one block's transactions together.
+pub const MAX_BLOCK_BYTES: usize = 4 << 20;
+
+/// The most validators.
+pub const MAX_VALIDATORS: usize = 128;
+
+/// A block header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Digest of the genesis.
+    pub chain: ChainId,
+    /// Height, from 1.
+    pub height: Height,
+    /// Hash of the header before; the chain id at height 1.
+    pub parent: HeaderHash,
+    /// The proposer's time; later than the parent's.
+    pub time: TimeMs,
+    /// Number of transactions.
+    pub tx_count: u32,
+    /// Root over the encoded transactions.
+    pub tx_root: Digest,
+    /// Root over the encoded outcomes: the block's own, then one for each transaction.
+    pub outcome_root: Digest,
+    /// Commitment to the state after this block.
+    pub state_commitment: Digest,
+    /// Root over the hashes of all headers before this one.
+    pub history_root: Digest,
+    /// Hash of the validator set in force.
+    pub validator_set: Digest,
+    /// The proposer.
+    pub proposer: KeyId,
+}
+
+impl Header {
+    /// The canonical encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::Header {
+            version: 1,
+            chain_id: self.chain.to_vec(),
+            height: self.height,
+            parent: self.parent.to_vec(),
+            time_ms: self.time,
+            tx_count: self.tx_count,
+            tx_root: self.tx_root.as_bytes().to_vec(),
+            outcome_root: self.outcome_root.as_bytes().to_vec(),
+            state_commitment: self.state_commitment.as_bytes().to_vec(),
+            history_root: self.history_root.as_bytes().to_vec(),
+            validator_set: self.validator_set.as_bytes().to_vec(),
+            proposer: self.proposer.as_bytes().to_vec(),
+        }
+        .encode_to_vec()
+    }
+
+    /// Parses an encoding.
+    ///
+    /// # Errors
+    /// When it is not the canonical encoding of a header.
+    pub fn parse(encoded: &[u8]) -> Result<Self, Malformed> {
+        let wire: wire::Header = canonical("header", encoded)?;
+        let digest = |field: &str, bytes: &[u8]| {
+            fixed::<32>(&format!("header.{field}"), bytes).map(Digest::from)
+        };
+        ranged("header.version", wire.version, 1, 1)?;
+        Ok(Self {
+            chain: ChainId::parse("header.chain_id", &wire.chain_id)?,
+            height: ranged("header.height", wire.height, 1, u64::MAX)?,
+            parent: HeaderHash::parse("header.parent", &wire.parent)?,
+            time: wire.time_ms,
+            tx_count: ranged("header.tx_count", wire.tx_count, 0, MAX_BLOCK_TXS as u64)?,
+            tx_root: digest("tx_root", &wire.tx_root)?,
+            outcome_root: digest("outcome_root", &wire.outcome_root)?,
+            state_commitment: digest("state_commitment", &wire.state_commitment)?,
+            history_root: digest("history_root", &wire.history_root)?,
+            validator_set: digest("validator_set", &wire.validator_set)?,
+            proposer: KeyId::from(digest("proposer", &wire.proposer)?),
+        })
+    }
+
+    /// SM3 over the encoding.
+    pub fn hash(&self) -> HeaderHash {
+        HeaderHash(sm3(&self.encode()))
+    }
+}
+
+/// The validators in force and the distinguishing id that they sign under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValidatorSet {
+    keys: Vec<PublicKey>,
+    id: DistinguishingId,
+}
+
+impl ValidatorSet {
+    /// A set of 1 to [`MAX_VALIDATORS`] keys; ordered by key id.
+    ///
+    /// # Errors
+    /// When it is empty, too large or names a key twice.
+    pub fn new(mut keys: Vec<PublicKey>, id: DistinguishingId) -> Result<Self, Malformed> {
+        if keys.is_empty() {
+            return Err(Malformed::new("validators", Problem::Required));
+        }
+        if keys.len() > MAX_VALIDATORS {
+            let problem = Problem::TooMany {
+                max: MAX_VALIDATORS,
+                got: keys.len(),
+            };
+            return Err(Malformed::new("validators", problem));
+        }
+        keys.sort_by_key(PublicKey::id);
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Malformed::new(
+                "validators",
+                Problem::Format("keys that differ"),
+            ));
+        }
+        Ok(Self { keys, id })
+    }
+
+    /// The keys, by ascending key id.
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+
+    /// Hash of the set, as headers name it.
+    pub fn hash(&self) -> Digest {
+        let leaves: Vec<Digest> = self
+            .keys
+            .iter()
+            .map(|key| merkle::leaf_hash(&key.to_sec1()))
+            .collect();
+        sm3_parts(&[b"xinqiao/validators/v1", merkle::root(&leaves).as_bytes()])
+    }
+
+    /// How many signatures certify a header: more than two thirds.
+    pub fn quorum(&self) -> usize {
+        self.keys.len() * 2 / 3 + 1
+    }
+
+    /// The validator of that id.
+    pub fn key(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.keys.iter().find(|key| key.id() == *id)
+    }
+}
+
+/// A quorum's signatures over one header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Height of the header.
+    pub height: Height,
+    /// Hash of the header.
+    pub header: HeaderHash,
+    /// Validators and signatures, by ascending key id.
+    pub signatures: Vec<(KeyId, Signature)>,
+}
+
+/// Why a certificate does not certify a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Uncertified {
+    /// It is over another header.
+    #[error("the certificate is over another header")]
+    OtherHeader,
+    /// The header names another validator set.
+    #[error("the header names another validator set")]
+    OtherValidators,
+    /// A signer is no validator of this set.
+    #[error("a signer of the certificate is no validator")]
+    NotValidator,
+    /// A validator signed twice, or the signatures are out of order.
+    #[error("the certificate names a signer twice, or out of order")]
+    RepeatedSigner,
+    /// A signature is wrong.
+    #[error("a signature of the certificate is wrong")]
+    Signature,
+    /// There are too few signatures.
+    #[error("the certificate has {got} signatures, the quorum is {quorum}")]
+    TooFew {
+        /// Signatures it has.
+        got: usize,
+        /// Signatures it needs.
+        quorum: usize,
+    },
+}
+
+/// A header that a quorum certified: proof that the certificate was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified(Header);
+
+impl std::ops::Deref for Certified {
+    type Target = Header;
+    fn deref(&self) -> &Header {
+        &self.0
+    }
+}
+
+impl Certificate {
+    /// One validator's signature over a header.
+    pub fn sign<R: rand_core::CryptoRng + ?Sized>(
+        header: &Header,
+        key: &SecretKey,
+        id: &DistinguishingId,
+        rng: &mut R,
+    ) -> (KeyId, Signature) {
+        let message = vote_message(&header.chain, header.height, &header.hash());
+        (key.public().id(), key.sign(id, &message, rng))
+    }
+
+    /// Checks the certificate over a header against the validators in force.
+    ///
+    /// # Errors
+    /// Unless a quorum of distinct validators of the set signed this very header, and every
+    /// signature in the certificate is right.
+    pub fn check(
+        &self,
+        header: Header,
+        validators: &ValidatorSet,
+    ) -> Result<Certified, Uncertified> {
+        self.check_by(header, validators, |key, message, signature| {
+            xinqiao_crypto::verify_once(key, &validators.id, message, signature).is_ok()
+        })
+    }
+
+    /// As [`Certificate::check`], with tables of known keys: for those who check many.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_known(
+        &self,
+        header: Header,
+        validators: &ValidatorSet,
+        known: &VerifierCache,
+    ) -> Result<Certified, Uncertified> {
+        self.check_by(header, validators, |key, message, signature| {
+            known
+                .known(key, &validators.id)
+                .verify(message, signature)
+                .is_ok()
+        })
+    }
+
+    fn check_by(
+        &self,
+        header: Header,
+        validators: &ValidatorSet,
+        signed: impl Fn(&PublicKey, &[u8], &Signature) -> bool,
+    ) -> Result<Certified, Uncertified> {
+        if self.height != header.height || self.header != header.hash() {
+            return Err(Uncertified::OtherHeader);
+        }
+        if header.validator_set != validators.hash() {
+            return Err(Uncertified::OtherValidators);
+        }
+        let quorum = validators.quorum();
+        if self.signatures.len() < quorum {
+            return Err(Uncertified::TooFew {
+                got: self.signatures.len(),
+                quorum,
+            });
+        }
+        if !self.signatures.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+            return Err(Uncertified::RepeatedSigner);
+        }
+        let message = vote_message(&header.chain, self.height, &self.header);
+        for (signer, signature) in &self.signatures {
+            let key = validators.key(signer).ok_or(Uncertified::NotValidator)?;
+            if !signed(key, &message, signature) {
+                return Err(Uncertified::Signature);
+            }
+        }
+        Ok(Certified(header))
+    }
+}
+
+/// What a validator signs: the header's height and hash, under the vote domain of its chain.
+pub fn vote_message(chain: &ChainId, height: Height, header: &HeaderHash) -> Vec<u8> {
+    let mut body = Vec::with_capacity(40);
+    body.extend_from_slice(&height.to_be_bytes());
+    body.extend_from_slice(header.as_bytes());
+    signing_message(Domain::Vote, chain.as_bytes(), &body)
+}
+
+impl TryFrom<&wire::Certificate> for Certificate {
+    type Error = Malformed;
+
+    fn try_from(wire: &wire::Certificate) -> Result<Self, Malformed> {
+        let signatures = list(
+            "signatures",
+            &wire.signatures,
+            1,
+            MAX_VALIDATORS,
+            |field, one| {
+                let signer = fixed::<32>(&format!("{field}.validator"), &one.validator)?;
+                let bytes = fixed::<64>(&format!("{field}.signature"), &one.signature)?;
+                let signature = Signature::try_from(&bytes[..]).expect("64 bytes were checked");
+                Ok((KeyId::from(Digest::from(signer)), signature))
+            },
+        )?;
+        if !signatures.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+            return Err(Malformed::new("signatures", Problem::NotAscending));
+        }
+        Ok(Self {
+            height: wire.height,
+            header: HeaderHash::parse("header_hash", &wire.header_hash)?,
+            signatures,
+        })
+    }
+}
+
+impl From<&Certificate> for wire::Certificate {
+    fn from(certificate: &Certificate) -> Self {
+        Self {
+            height: certificate.height,
+            header_hash: certificate.header.to_vec(),
+            signatures: certificate
+                .signatures
+                .iter()
+                .map(|(validator, signature)| wire::CertificateSignature {
+                    validator: validator.as_bytes().to_vec(),
+                    signature: signature.as_bytes().to_vec(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A block with its certificate; neither executed nor certified yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The header.
+    pub header: Header,
+    /// The transactions, which lead to the header's root.
+    pub txs: Vec<Tx>,
+    /// The certificate over the header.
+    pub certificate: Certificate,
+}
+
+impl TryFrom<&wire::Block> for Block {
+    type Error = Malformed;
+
+    fn try_from(wire: &wire::Block) -> Result<Self, Malformed> {
+        let header = Header::parse(&wire.header)?;
+        let txs = list(
+            "transactions",
+            &wire.transactions,
+            0,
+            MAX_BLOCK_TXS,
+            |field, encoded| Tx::parse(encoded).map_err(|fault| fault.within(field)),
+        )?;
+        if u64::from(header.tx_count) != txs.len() as u64 || header.tx_root != tx_root(&txs) {
+            return Err(Malformed::new(
+                "transactions",
+                Problem::Format("the transactions that the header's root is over"),
+            ));
+        }
+        let certificate =
+            Certificate::try_from(required("certificate", wire.certificate.as_ref())?)
+                .map_err(|fault| fault.within("certificate"))?;
+        Ok(Self {
+            header,
+            txs,
+            certificate,
+        })
+    }
+}
+
+impl From<&Block> for wire::Block {
+    fn from(block: &Block) -> Self {
+        Self {
+            header: block.header.encode(),
+            transactions: block.txs.iter().map(|tx| tx.encoded().to_vec()).collect(),
+            certificate: Some((&block.certificate).into()),
+        }
+    }
+}
+
+/// Root over encoded transactions.
+pub fn tx_root(txs: &[Tx]) -> Digest {
+    let leaves: Vec<Digest> = txs
+        .iter()
+        .map(|tx| merkle::leaf_hash(tx.encoded()))
+        .collect();
+    merkle::root(&leaves)
+}
+
+/// Root over encoded outcomes: the block's own first, then one for each transaction.
+pub fn outcome_root(encoded: &[Vec<u8>]) -> Digest {
+    let leaves: Vec<Digest> = encoded
+        .iter()
+        .map(|outcome| merkle::leaf_hash(outcome))
+        .collect();
+    merkle::root(&leaves)
+}

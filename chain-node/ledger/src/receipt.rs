@@ -1,0 +1,165 @@
+//! Receipts: proof that a transaction was ordered and what it came to.
+
+use xinqiao_crypto::{Digest, merkle};
+
+use crate::{
+    block::{Certificate, Certified, Header, Uncertified, ValidatorSet},
+    ids::{ChainId, TxId},
+    malformed::{Malformed, fixed, list, required},
+    outcome::Outcome,
+    tx::Tx,
+    wire,
+};
+
+/// The most siblings that a path may have.
+pub const MAX_PATH: usize = 64;
+
+/// A path in an RFC 6962-shaped tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    /// Index of the leaf.
+    pub index: u64,
+    /// Number of leaves.
+    pub size: u64,
+    /// Siblings from the leaf upwards.
+    pub siblings: Vec<Digest>,
+}
+
+impl Path {
+    /// Whether the path leads from that leaf to that root.
+    pub fn leads(&self, leaf: Digest, root: Digest) -> bool {
+        merkle::verify_inclusion(&root, self.size, self.index, &leaf, &self.siblings).is_ok()
+    }
+
+    /// The path of one leaf among others.
+    ///
+    /// # Errors
+    /// When there is no leaf of that index.
+    pub fn of(leaves: &[Digest], index: usize) -> Result<Self, merkle::MerkleError> {
+        Ok(Self {
+            index: index as u64,
+            size: leaves.len() as u64,
+            siblings: merkle::inclusion_path(leaves, index as u64)?,
+        })
+    }
+}
+
+impl TryFrom<&wire::MerklePath> for Path {
+    type Error = Malformed;
+
+    fn try_from(wire: &wire::MerklePath) -> Result<Self, Malformed> {
+        Ok(Self {
+            index: wire.index,
+            size: wire.size,
+            siblings: list("siblings", &wire.siblings, 0, MAX_PATH, |field, bytes| {
+                fixed::<32>(field, bytes).map(Digest::from)
+            })?,
+        })
+    }
+}
+
+impl From<&Path> for wire::MerklePath {
+    fn from(path: &Path) -> Self {
+        Self {
+            index: path.index,
+            size: path.size,
+            siblings: path
+                .siblings
+                .iter()
+                .map(|digest| digest.as_bytes().to_vec())
+                .collect(),
+        }
+    }
+}
+
+/// A receipt whose certificate and paths were checked: nothing else makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proven {
+    header: Certified,
+    tx: Tx,
+    outcome: Outcome,
+}
+
+impl Proven {
+    /// The certified header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Id of the transaction.
+    pub fn id(&self) -> TxId {
+        self.tx.meta().id
+    }
+
+    /// The transaction. Its signature was checked by the quorum that applied it.
+    pub fn tx(&self) -> &Tx {
+        &self.tx
+    }
+
+    /// What it came to.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+}
+
+/// Why a receipt proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// It is not well formed.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Its header is of another chain.
+    #[error("the header is of another chain")]
+    OtherChain,
+    /// Its header is not certified.
+    #[error(transparent)]
+    Uncertified(#[from] Uncertified),
+    /// The transaction is not in the block.
+    #[error("the path does not lead from the transaction to the header's root")]
+    TransactionPath,
+    /// The outcome is not in the block, or not this transaction's.
+    #[error("the path does not lead from this transaction's outcome to the header's root")]
+    OutcomePath,
+}
+
+/// Checks a receipt against the validators in force at its height.
+///
+/// # Errors
+/// With the first thing that is wrong.
+pub fn check(
+    wire: &wire::Receipt,
+    validators: &ValidatorSet,
+    chain: &ChainId,
+) -> Result<Proven, Unproven> {
+    let header = Header::parse(&wire.header)?;
+    if header.chain != *chain {
+        return Err(Unproven::OtherChain);
+    }
+    let certificate = Certificate::try_from(required("certificate", wire.certificate.as_ref())?)?;
+    let header = certificate.check(header, validators)?;
+    let tx = Tx::parse(&wire.transaction)?;
+    let tx_path = Path::try_from(required(
+        "transaction_path",
+        wire.transaction_path.as_ref(),
+    )?)?;
+    if tx_path.size != u64::from(header.tx_count)
+        || !tx_path.leads(merkle::leaf_hash(&wire.transaction), header.tx_root)
+    {
+        return Err(Unproven::TransactionPath);
+    }
+    let (id, outcome) = Outcome::parse(&wire.outcome)?;
+    let path = Path::try_from(required("outcome_path", wire.outcome_path.as_ref())?)?;
+    // The block's own outcome comes first, so a transaction's outcome stands one further.
+    if id != Some(tx.meta().id)
+        || path.index != tx_path.index + 1
+        || path.size != tx_path.size + 1
+        || !path.leads(merkle::leaf_hash(&wire.outcome), header.outcome_root)
+    {
+        return Err(Unproven::OutcomePath);
+    }
+    Ok(Proven {
+        header,
+        tx,
+        outcome,
+    })
+}

@@ -104,12 +104,12 @@ fn digests() {
     let leaves: Vec<_> = (0..10_000_u32).map(|i| sm3(&i.to_be_bytes())).collect();
     let hashing = median(
         (0..ROUNDS)
-            .map(|_| rate(&[()], |()| drop(std::hint::black_box(sm3(&data)))))
+            .map(|_| rate(&[()], |()| _ = std::hint::black_box(sm3(&data))))
             .collect(),
     );
     let trees = median(
         (0..ROUNDS)
-            .map(|_| rate(&[()], |()| drop(std::hint::black_box(root(&leaves)))))
+            .map(|_| rate(&[()], |()| _ = std::hint::black_box(root(&leaves))))
             .collect(),
     );
     println!("SM3: {:.0} MB/s", hashing.unwrap() * 1.048_576);

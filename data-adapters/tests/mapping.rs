@@ -1,0 +1,327 @@
+//! Faults in mapping files are named with file, line and field.
+
+use std::path::Path;
+
+use xinqiao_data_adapters::mapping::{AsOf, Mapping, Origin};
+use xinqiao_data_adapters::{Error, FieldKind};
+
+const GOOD: &str = r#"[source]
+name = "jiangsu-register"
+kind = "csv"
+paths = ["a.csv", "sub/b.csv"]
+encoding = "utf-8"
+subject = "统一社会信用代码"
+as_of = { date = "2026-06-30" }
+
+[[item]]
+code = "business_registration"
+fields = [
+  { name = "name", column = "企业名称", type = "text", required = true, max_length = 200 },
+  { name = "power", column = "用电量", type = "decimal", unit = "kWh" },
+]
+
+[[item]]
+code = "registered_capital"
+fields = [{ name = "amount", column = "注册资金", type = "money", currency = "USD" }]
+"#;
+
+fn parse(text: &str) -> Result<Mapping, xinqiao_data_adapters::MappingError> {
+    Mapping::parse(text, Path::new("/etc/x/map.toml"))
+}
+
+#[test]
+fn a_good_mapping_says_what_it_says() {
+    let mapping = parse(GOOD).expect("it is good");
+    assert_eq!(mapping.name, "jiangsu-register");
+    assert_eq!(mapping.absent, ["", "N/A", "-"]);
+    assert!(matches!(&mapping.as_of, AsOf::Fixed(date) if date.to_string() == "2026-06-30"));
+    let Origin::Csv { files, .. } = &mapping.origin;
+    let paths: Vec<_> = files.iter().map(|f| f.path.to_str()).collect();
+    assert_eq!(
+        paths,
+        [Some("/etc/x/a.csv"), Some("/etc/x/sub/b.csv")],
+        "relative to the mapping"
+    );
+    let [first, second] = mapping.items.as_slice() else {
+        panic!("two items");
+    };
+    assert_eq!(first.code, "business_registration");
+    assert!(first.fields[0].required);
+    assert_eq!(first.fields[0].max_length, Some(200));
+    let unit = Some("kWh".to_owned());
+    assert_eq!(first.fields[1].kind, FieldKind::Decimal { unit });
+    let currency = "USD".to_owned();
+    assert_eq!(second.fields[0].kind, FieldKind::Money { currency });
+}
+
+/// Replaces `from` in the good mapping by `to`; wants the fault at this line, in this field, saying this.
+#[track_caller]
+fn check((from, to, line, field, message): (&str, &str, usize, &str, &str)) {
+    assert!(GOOD.contains(from), "the table is out of date: {from}");
+    let text = GOOD.replacen(from, to, 1);
+    let fault = parse(&text).expect_err(to);
+    let said = fault.to_string();
+    assert!(said.starts_with("/etc/x/map.toml:"), "{said}");
+    assert_eq!((fault.line, fault.field.as_str()), (line, field), "{said}");
+    assert!(fault.message.contains(message), "{said}");
+}
+
+#[test]
+fn every_fault_is_named_with_line_and_field() {
+    let long_field = format!("{{ name = \"{}\", column", "a".repeat(65));
+    for row in [
+        // Keys and syntax.
+        ("encoding =", "encodign =", 5, "encodign", "unknown field"),
+        (
+            "required = true",
+            "must = true",
+            12,
+            "must",
+            "unknown field",
+        ),
+        (
+            "[[item]]\ncode = \"registered_capital\"",
+            "[[item]]\ntitle = \"x\"\ncode = \"registered_capital\"",
+            17,
+            "title",
+            "unknown field",
+        ),
+        ("[source]", "[sauce]", 1, "sauce", "unknown field"),
+        (
+            "kind = \"csv\"\n",
+            "",
+            1,
+            "[source]",
+            "missing field `kind`",
+        ),
+        (
+            "name = \"jiangsu-register\"",
+            "name = 7",
+            2,
+            "7",
+            "invalid type",
+        ),
+        ("kind = \"csv\"", "kind = \"csv", 3, "file", "string"),
+        (
+            "kind = \"csv\"",
+            "kind = \"csv\"\nkind = \"csv\"",
+            4,
+            "kind",
+            "duplicate",
+        ),
+        // The source.
+        (
+            "jiangsu-register",
+            "Jiangsu Register",
+            2,
+            "source.name",
+            "lower-case",
+        ),
+        ("jiangsu-register", "", 2, "source.name", "1 to 32"),
+        ("jiangsu-register", "jiangsu-", 2, "source.name", "inner"),
+        (
+            "jiangsu-register",
+            "a-name-longer-than-thirty-two-bytes",
+            2,
+            "source.name",
+            "1 to 32",
+        ),
+        ("\"csv\"", "\"excel\"", 3, "source.kind", "csv"),
+        ("\"utf-8\"", "\"gbk\"", 5, "source.encoding", "utf-8"),
+        (
+            "[\"a.csv\", \"sub/b.csv\"]",
+            "[]",
+            4,
+            "source.paths",
+            "1 to 256",
+        ),
+        ("\"sub/b.csv\"", "\"a.csv\"", 4, "source.paths", "twice"),
+        ("\"sub/b.csv\"", "\"\"", 4, "source.paths", "no path"),
+        (
+            "\"统一社会信用代码\"",
+            "\"\"",
+            6,
+            "source.subject",
+            "1 to 256",
+        ),
+        (
+            "\"统一社会信用代码\"",
+            "\"a\\tb\"",
+            6,
+            "source.subject",
+            "control",
+        ),
+        (
+            "2026-06-30",
+            "2026-06-31",
+            7,
+            "source.as_of.date",
+            "date such as",
+        ),
+        (
+            "{ date = \"2026-06-30\" }",
+            "{ }",
+            7,
+            "source.as_of",
+            "either",
+        ),
+        (
+            "{ date = \"2026-06-30\" }",
+            "{ date = \"2026-06-30\", column = \"x\" }",
+            7,
+            "source.as_of",
+            "either",
+        ),
+        (
+            "encoding = \"utf-8\"",
+            "max_line_bytes = 0",
+            5,
+            "source.max_line_bytes",
+            "between",
+        ),
+        (
+            "encoding = \"utf-8\"",
+            "max_cell_bytes = 99999999",
+            5,
+            "source.max_cell_bytes",
+            "between",
+        ),
+        // Items.
+        (
+            "\"business_registration\"",
+            "\"registered_capital\"",
+            17,
+            "item[2].code",
+            "twice",
+        ),
+        (
+            "\"business_registration\"",
+            "\"Business\"",
+            10,
+            "item[1].code",
+            "lower-case",
+        ),
+        (
+            "\"business_registration\"",
+            "\"business_registration_of_all_kinds\"",
+            10,
+            "item[1].code",
+            "1 to 32",
+        ),
+        (
+            "\"business_registration\"",
+            "\"1st\"",
+            10,
+            "item[1].code",
+            "letter first",
+        ),
+        (
+            "[{ name = \"amount\", column = \"注册资金\", type = \"money\", currency = \"USD\" }]",
+            "[]",
+            18,
+            "item[2].fields",
+            "1 to 64",
+        ),
+        // Fields.
+        (
+            "name = \"power\"",
+            "name = \"name\"",
+            13,
+            "item[1].fields[2].name",
+            "twice",
+        ),
+        (
+            "name = \"power\"",
+            "name = \"用电\"",
+            13,
+            "item[1].fields[2].name",
+            "lower-case",
+        ),
+        (
+            "{ name = \"power\", column",
+            &long_field,
+            13,
+            "item[1].fields[2].name",
+            "1 to 64",
+        ),
+        (
+            "column = \"用电量\"",
+            "column = \"\"",
+            13,
+            "item[1].fields[2].column",
+            "1 to 256",
+        ),
+        (
+            "\"decimal\"",
+            "\"float\"",
+            13,
+            "item[1].fields[2].unit",
+            "only decimal",
+        ),
+        (
+            "\"money\", currency = \"USD\"",
+            "\"float\"",
+            18,
+            "item[2].fields[1].type",
+            "the types are",
+        ),
+        ("\"kWh\"", "\"\"", 13, "item[1].fields[2].unit", "1 to 32"),
+        (
+            "\"money\"",
+            "\"integer\"",
+            18,
+            "item[2].fields[1].currency",
+            "only money",
+        ),
+        (
+            "\"USD\"",
+            "\"BTC\"",
+            18,
+            "item[2].fields[1].currency",
+            "ISO 4217",
+        ),
+        (
+            "max_length = 200",
+            "max_length = 0",
+            12,
+            "item[1].fields[1].max_length",
+            "at least 1",
+        ),
+        (
+            "unit = \"kWh\"",
+            "max_length = 5",
+            13,
+            "item[1].fields[2].max_length",
+            "only text",
+        ),
+    ] {
+        check(row);
+    }
+}
+
+#[test]
+fn too_many_of_anything_is_refused() {
+    let head = GOOD.split("[[item]]").next().expect("it has a head");
+    let none = parse(head).expect_err("no items");
+    assert_eq!(none.field, "item");
+    let mut items = head.to_owned();
+    for index in 0..65 {
+        items.push_str(&format!(
+            "[[item]]\ncode = \"i{index}\"\nfields = [{{ name = \"a\", column = \"b\", type = \"text\" }}]\n"
+        ));
+    }
+    assert!(parse(&items).is_err_and(|e| e.message.contains("at most 64")));
+}
+
+#[test]
+fn a_mapping_file_has_a_limit_and_must_be_text() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let path = dir.path().join("m.toml");
+    assert!(matches!(Mapping::read(&path), Err(Error::Io { .. })));
+    std::fs::write(&path, vec![b'#'; 256 * 1024 + 1]).expect("written");
+    assert!(matches!(Mapping::read(&path), Err(Error::Limit { .. })));
+    std::fs::write(&path, b"# \xff").expect("written");
+    assert!(matches!(Mapping::read(&path), Err(Error::Io { .. })));
+    std::fs::write(&path, GOOD).expect("written");
+    assert!(Mapping::read(&path).is_ok());
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation as WireViolation, StatusExt};
 
+use crate::propagation::current_trace_id;
 use crate::reason::Reason;
 use crate::tls_fault;
 
@@ -101,10 +102,14 @@ impl Fault {
         self.reason
     }
 
-    /// The status that travels to the caller.
+    /// The status that travels to the caller. Inside a trace it carries the `trace_id`.
     #[must_use]
-    pub fn status(self) -> Status {
+    pub fn status(mut self) -> Status {
         let reason = self.reason;
+        // With it, the operator finds in the log what a stranger is not told.
+        if let Some(trace_id) = current_trace_id() {
+            self.metadata.insert("trace_id".to_owned(), trace_id);
+        }
         let mut details = ErrorDetails::new();
         details.set_error_info(
             reason.code(),

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use xinqiao_rpc::propagation::current_trace_id;
 use xinqiao_rpc::telemetry::{self, TelemetryConfig};
 use xinqiao_rpc::tls::plain_channel;
-use xinqiao_rpc::{Limits, RpcChannel};
+use xinqiao_rpc::{FaultView, Limits, RpcChannel};
 
 const MARKER: &str = "MARKER-91310000MA1FL0000X";
 
@@ -66,13 +66,21 @@ async fn the_spans_of_a_relayed_call_join_up_and_hold_no_payload() {
         .unwrap();
     assert_eq!(said, MARKER);
     let failing = tracing::info_span!("failing");
-    call(first, "Fail", MARKER.to_owned())
+    call(first.clone(), "Fail", MARKER.to_owned())
         .instrument(failing)
         .await
         .unwrap_err();
+    let panicking = tracing::info_span!("panicking");
+    let panicking_trace = panicking.in_scope(current_trace_id).unwrap();
+    let status = call(first, "Panic", MARKER.to_owned())
+        .instrument(panicking)
+        .await
+        .unwrap_err();
+    let told = FaultView::from_status(&status).metadata;
+    assert_eq!(told.get("trace_id"), Some(&panicking_trace));
 
     guard.flush();
-    let spans = collector.exported_spans(8, Duration::from_secs(10)).await;
+    let spans = collector.exported_spans(11, Duration::from_secs(10)).await;
     let (client, server) = ("SPAN_KIND_CLIENT", "SPAN_KIND_SERVER");
     let (relay, say) = ("xinqiao.test.Echo/Relay", "xinqiao.test.Echo/Say");
     let chain = [

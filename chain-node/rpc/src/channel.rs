@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use tonic::body::Body;
-use tonic::transport::{Channel, Error};
+use tonic::transport::Channel;
+use tonic::{Status, TimeoutExpired};
 use tower::Service;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::fault::Fault;
 use crate::limits::Limits;
 use crate::propagation::{self, SpannedBody};
+use crate::reason::Reason;
 
 /// A channel to a server of the consortium. Cloning it is cheap and shares the connection.
 #[derive(Clone)]
@@ -50,11 +53,11 @@ impl RpcChannel {
 
 impl Service<Request<Body>> for RpcChannel {
     type Response = Response<SpannedBody>;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Service::poll_ready(&mut self.inner, cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Service::poll_ready(&mut self.inner, cx).map_err(status_of)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -81,14 +84,26 @@ impl Service<Request<Body>> for RpcChannel {
                 match answer.await {
                     Ok(response) => Ok(SpannedBody::around(response, recorded)),
                     Err(error) => {
-                        propagation::record_failure(&recorded);
-                        Err(error)
+                        let status = status_of(error);
+                        propagation::record_code(&recorded, status.code());
+                        Err(status)
                     }
                 }
             }
             .instrument(span),
         )
     }
+}
+
+/// The status of a call that got no answer. Which end notices first that the deadline has passed is a
+/// race; tonic's client says "cancelled" then, and here it is the same deadline as at the server.
+fn status_of(error: tonic::transport::Error) -> Status {
+    let timed_out =
+        std::error::Error::source(&error).is_some_and(|source| source.is::<TimeoutExpired>());
+    if timed_out {
+        return Fault::new(Reason::Deadline).status();
+    }
+    Status::from_error(Box::new(error))
 }
 
 /// The gRPC wire form of a deadline: at most eight digits and a unit (here milliseconds, or seconds when

@@ -8,11 +8,13 @@
 //!   FaultView ◀───────────── google.rpc.Status with a stable code ◀── Fault ◀── service
 //! ```
 //!
-//! It knows nothing of the ledger or of credit information: neither wire types nor domain types of ours
-//! appear here, only certificates, reasons and bytes.
+//! It knows nothing of credit information: only certificates, reasons and bytes. The one exception is
+//! `ledger_fault` (feature `ledger`), where the ledger's own reasons become answers.
 
 pub mod channel;
 pub mod fault;
+#[cfg(feature = "ledger")]
+pub mod ledger_fault;
 pub mod limits;
 pub mod peer;
 pub mod propagation;

@@ -63,11 +63,6 @@ pub(crate) fn record_code(span: &Span, code: Code) {
     }
 }
 
-/// Notes that a call got no answer at all.
-pub(crate) fn record_failure(span: &Span) {
-    record_code(span, Code::Unavailable);
-}
-
 /// A response body that keeps its call's span open until it ends, and notes the status it ends with.
 pub struct SpannedBody {
     inner: Body,

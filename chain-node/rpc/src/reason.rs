@@ -343,6 +343,110 @@ reasons! {
     PurposeUnknown = "PURPOSE_UNKNOWN", InvalidArgument;
     en: "The catalogue has no purpose with this code.", "List the purposes and use one of their codes.";
     zh: "目录中没有该查询目的代码。", "请先列出查询目的并使用其中的代码。";
+
+    // --- what a contract refuses: members and their credentials ---
+    MemberExists = "MEMBER_EXISTS", AlreadyExists;
+    en: "A member of that id exists, or existed before.", "Choose another id; an expelled member's id is not given out again.";
+    zh: "该标识的成员已存在或曾经存在。", "请换用其他标识；被除名成员的标识不再分配。";
+    MemberStateConflict = "MEMBER_STATE_CONFLICT", FailedPrecondition;
+    en: "The member is not in the state that this step needs.", "Look up how the member stands; the step may have been taken already.";
+    zh: "成员当前状态不允许此操作。", "请查询成员状态，该步骤可能已完成。";
+    KeyExists = "KEY_EXISTS", AlreadyExists;
+    en: "A key of that id is registered, or was.", "Generate a fresh key; a key is registered once and for one member.";
+    zh: "该标识的密钥已登记或曾经登记。", "请生成新密钥；一把密钥只能为一个成员登记一次。";
+    KeyUnknown = "KEY_UNKNOWN", NotFound;
+    en: "The member has no valid key of that id.", "List the member's keys and use the id of one of them.";
+    zh: "该成员没有此标识的有效密钥。", "请列出该成员的密钥并使用其标识。";
+    LastAdminKey = "LAST_ADMIN_KEY", FailedPrecondition;
+    en: "It is the member's last administration key.", "Add another administration key first, then revoke this one.";
+    zh: "这是该成员最后一把管理密钥。", "请先添加另一把管理密钥，再撤销此密钥。";
+    TooManyCredentials = "TOO_MANY_CREDENTIALS", ResourceExhausted;
+    en: "The member has as many keys or certificates as it may have.", "Revoke those that are no longer in use first.";
+    zh: "该成员的密钥或证书数量已达上限。", "请先撤销不再使用的密钥或证书。";
+    CertificateExists = "CERTIFICATE_EXISTS", AlreadyExists;
+    en: "The certificate is registered already.", "Nothing is to be done; a certificate is registered once and for one member.";
+    zh: "该证书已登记。", "无需处理；一张证书只能为一个成员登记一次。";
+    UserExists = "USER_EXISTS", AlreadyExists;
+    en: "The user is open already, or was closed.", "Use the open user; a closed pseudonym is not opened again.";
+    zh: "该用户已开通或曾被关闭。", "请使用已开通的用户；已关闭的代号不能再次开通。";
+
+    // --- what a contract refuses: catalogue, sources and digests ---
+    CatalogueVersion = "CATALOGUE_VERSION", FailedPrecondition;
+    en: "The catalogue's version is not the next one.", "Read the catalogue in force and publish the version that follows it.";
+    zh: "目录版本不是下一个版本。", "请读取现行目录，并发布其后的版本。";
+    CatalogueDropsCode = "CATALOGUE_DROPS_CODE", FailedPrecondition;
+    en: "The new catalogue lacks a code that is in use.", "Keep every code of the catalogue before; codes are only added.";
+    zh: "新目录缺少正在使用的代码。", "请保留原目录的全部代码，只能新增。";
+    SourceExists = "SOURCE_EXISTS", AlreadyExists;
+    en: "A data source of that id exists, or existed before.", "Choose another id for the data source.";
+    zh: "该标识的数据源已存在或曾经存在。", "请为数据源换用其他标识。";
+    SourceNotOwned = "SOURCE_NOT_OWNED", PermissionDenied;
+    en: "The data source belongs to another member.", "Only the member that runs the data source can do this, with its own key.";
+    zh: "该数据源属于其他成员。", "只有运行该数据源的成员才能用自己的密钥办理。";
+    SourceStateConflict = "SOURCE_STATE_CONFLICT", FailedPrecondition;
+    en: "The data source is not in the state that this step needs.", "Look up the data source: it may not be in service yet, or be retired.";
+    zh: "数据源当前状态不允许此操作。", "请查询数据源状态：可能尚未启用或已停用。";
+    ItemNotDeclared = "ITEM_NOT_DECLARED", FailedPrecondition;
+    en: "The data source did not declare this item.", "Register only items that the data source declared.";
+    zh: "数据源未声明该信息项。", "只能登记数据源已声明的信息项。";
+    DigestOlder = "DIGEST_OLDER", FailedPrecondition;
+    en: "The as-of date lies before the one that is registered.", "Register the records of the later date.";
+    zh: "数据日期早于已登记的日期。", "请登记日期更新的数据。";
+
+    // --- what a contract refuses: consents and orders ---
+    SubjectKeyExists = "SUBJECT_KEY_EXISTS", AlreadyExists;
+    en: "The key is bound already.", "Bind a key that no one uses yet.";
+    zh: "该密钥已被绑定。", "请绑定未被使用的密钥。";
+    ConsentStateConflict = "CONSENT_STATE_CONFLICT", FailedPrecondition;
+    en: "The consent is not in the state that this step needs.", "Look up the consent; the step may have been taken already.";
+    zh: "授权当前状态不允许此操作。", "请查询授权状态，该步骤可能已完成。";
+    ConsentSigner = "CONSENT_SIGNER", PermissionDenied;
+    en: "The signer may not speak for the information subject.", "Sign with the subject's bound key, or as the bureau that witnesses the authorisation.";
+    zh: "签名者无权代表该信息主体。", "请使用主体已绑定的密钥签名，或由见证授权的机构签名。";
+    ConsentTermsDiffer = "CONSENT_TERMS_DIFFER", FailedPrecondition;
+    en: "The terms granted are not those that were requested.", "Grant exactly the terms of the request, or grant without a request.";
+    zh: "授权条款与申请的条款不一致。", "请按申请条款授权，或不引用申请直接授权。";
+    ConsentValidity = "CONSENT_VALIDITY", FailedPrecondition;
+    en: "The consent's validity is over before it begins, or longer than the chain allows.", "Choose a validity that ends in the future and within the chain's limit.";
+    zh: "授权有效期已结束或超过链上限。", "请选择在将来结束且不超过上限的有效期。";
+    ConsentNotGranted = "CONSENT_NOT_GRANTED", FailedPrecondition;
+    en: "The consent was asked for and not granted.", "Wait for the information subject's answer, or obtain a grant.";
+    zh: "该授权仅被申请，尚未授予。", "请等待信息主体答复，或取得授权。";
+    RecipientUnknown = "RECIPIENT_UNKNOWN", FailedPrecondition;
+    en: "The recipient is not a valid encryption key of the institution.", "Register the institution's encryption key, and name it in the order.";
+    zh: "接收密钥不是该机构的有效加密密钥。", "请登记机构的加密密钥，并在订单中使用它。";
+    PartNotFound = "PART_NOT_FOUND", NotFound;
+    en: "The order has no such part.", "Look up the order; its parts are counted from 0.";
+    zh: "订单没有该部分。", "请查询订单；部分从 0 开始编号。";
+    OrderNotOwned = "ORDER_NOT_OWNED", PermissionDenied;
+    en: "The order belongs to another institution.", "Only the institution that placed an order can do this.";
+    zh: "该订单属于另一家机构。", "只有下单机构才能办理。";
+    DeliveryMismatch = "DELIVERY_MISMATCH", FailedPrecondition;
+    en: "The delivered items or the report root are not those that the order fixed.", "Deliver the record whose root was registered when the order was placed, or reject the part.";
+    zh: "交付的信息项或报告根与订单固定的不一致。", "请交付下单时已登记根的记录，或拒绝该部分。";
+
+    // --- why a part of an order did not come, or was found wrong ---
+    RecordNotFound = "RECORD_NOT_FOUND", NotFound;
+    en: "The source has no record of the subject any more.", "Ask another source; this one has to withdraw its digest.";
+    zh: "数据源已没有该主体的记录。", "请改查其他数据源；该数据源应撤回其摘要。";
+    DigestMismatch = "DIGEST_MISMATCH", FailedPrecondition;
+    en: "The source's record no longer matches the digest that it had registered.", "Ask again when the source has registered its record anew.";
+    zh: "数据源的记录与已登记的摘要不符。", "请等该数据源重新登记后再查询。";
+    SourceUnavailable = "SOURCE_UNAVAILABLE", Unavailable;
+    en: "The source's database did not answer.", "Place a new order later.";
+    zh: "数据源的数据库没有应答。", "请稍后重新下单。";
+    RecordTooLarge = "RECORD_TOO_LARGE", FailedPrecondition;
+    en: "The source's record is larger than a delivery may be.", "Ask for fewer items.";
+    zh: "数据源的记录超过交付上限。", "请减少请求的信息项。";
+    CiphertextMismatch = "CIPHERTEXT_MISMATCH", DataLoss;
+    en: "The sealed report is not the one whose digest the ledger recorded.", "Tell the regulator: the delivery was altered on its way, or never was what was recorded.";
+    zh: "密封报告与账本记录的摘要不符。", "请报告监管方：交付内容在途中被改动，或从来就不是记录的内容。";
+    SealBroken = "SEAL_BROKEN", DataLoss;
+    en: "The sealed report cannot be opened.", "Tell the source: it was sealed to another key, or altered before its digest was recorded.";
+    zh: "密封报告无法打开。", "请告知数据源：报告被密封给了其他密钥，或在记录摘要之前被改动。";
+    ItemMismatch = "ITEM_MISMATCH", DataLoss;
+    en: "A delivered item does not lead to the root that the source had registered.", "Do not use the item; the mismatch is on the ledger for the regulator to see.";
+    zh: "交付的信息项与数据源登记的根不符。", "请勿使用该信息项；账本已记录此不一致供监管查看。";
 }
 
 #[cfg(test)]

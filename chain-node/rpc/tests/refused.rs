@@ -187,6 +187,29 @@ async fn a_call_ends_at_its_deadline_with_the_deadline_as_reason() {
 }
 
 #[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_given_up_at_the_deadline() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", silent.local_addr().unwrap());
+    let holding = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = silent.accept().await {
+            held.push(stream);
+        }
+    });
+    let channel = plain_channel(&uri, &Limits::default())
+        .unwrap()
+        .with_default_deadline(Duration::from_millis(200));
+    let begin = Instant::now();
+    check(
+        call(channel, "Say", String::new()).await,
+        Reason::Deadline,
+        "within its deadline",
+    );
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    holding.abort();
+}
+
+#[tokio::test]
 async fn nobody_at_the_address_is_said_so_and_is_worth_another_try() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = free.local_addr().unwrap();

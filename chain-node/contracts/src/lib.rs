@@ -1,1 +1,50 @@
-//! xinqiao-contracts
+//! The contracts: what each transaction does to the consortium's state. Pure and deterministic.
+//!
+//! `execute_block` takes a view of the state, a block's context and its transactions, and gives
+//! the outcomes and the writes: nothing is read but through [`StateRead`], nothing is written at
+//! all. It is total: a transaction that may not take effect is `Rejected` on every node alike, and
+//! the only error, [`StateFault`], means that this node's store failed.
+//!
+//! | module | contract |
+//! |---|---|
+//! | `members` | organisations, keys, certificates, users |
+//! | `catalogue` | items and purposes |
+//! | `sources` | data sources |
+//! | `digests` | report digests |
+//! | `consent` | requests and grants |
+//! | `orders` | orders and their parts, disputes |
+//! | `access` | the access log and its counters |
+//!
+//! Around them: [`state`] (reading, and the overlay that a rejected transaction is dropped with),
+//! [`table`] (the layout of keys), [`record`] (what is kept), `signer` (who speaks), `replay`,
+//! `deadline`, and [`query`] (typed reads for nodes). Signatures are checked by the caller's
+//! [`VerifyTx`]; storage, blocks and time's sanity are the node's.
+
+mod access;
+mod apply;
+mod catalogue;
+mod commitment;
+mod consent;
+mod deadline;
+mod digests;
+mod execute;
+mod genesis;
+mod members;
+mod orders;
+pub mod query;
+pub mod record;
+mod rejection;
+mod replay;
+mod signer;
+mod sources;
+pub mod state;
+pub mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod wire;
+
+pub use commitment::state_commitment;
+pub use deadline::next_deadline;
+pub use execute::{BlockContext, Candidate, Executed, NotAdmitted, VerifyTx, admit, execute_block};
+pub use genesis::genesis_writes;
+pub use state::{StateFault, StateRead, Writes};

@@ -3,6 +3,9 @@
 //! Outcomes are hashed into every header, so their encoding is part of the chain's rules: golden
 //! bytes pin it.
 
+use std::io;
+
+use borsh::{BorshDeserialize, BorshSerialize};
 use prost::Message;
 
 use crate::{
@@ -149,6 +152,21 @@ reasons! {
     OrderNotOwned = "ORDER_NOT_OWNED",
     /// The delivered items or root are not those that the order fixed.
     DeliveryMismatch = "DELIVERY_MISMATCH",
+}
+
+/// Stored as its code: numbers would shift when a reason is added.
+impl BorshSerialize for Reason {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.code().serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Reason {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let code = String::deserialize_reader(reader)?;
+        Self::from_code(&code)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no reason has that code"))
+    }
 }
 
 /// What one transaction, or the block itself, came to.

@@ -1,0 +1,94 @@
+//! Deadlines: what happens because time has passed, not because somebody signed.
+//!
+//! They fire at the beginning of the first block whose time has reached them, oldest first, a
+//! bounded number a block. Contracts never rely on it: whether a grant lives is judged by block
+//! time, whether or not its deadline has fired.
+
+use xinqiao_crypto::Digest;
+use xinqiao_ledger::{
+    ids::{GrantId, OrderId, TimeMs},
+    outcome::Event,
+};
+
+use crate::{
+    consent,
+    execute::{BlockContext, Step},
+    orders,
+    state::{Overlay, StateFault, StateRead},
+    table::DEADLINES,
+};
+
+/// Something that happens at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// A request for consent lapses.
+    Request(GrantId),
+    /// A grant expires.
+    Grant(GrantId),
+    /// An order's open parts expire.
+    Order(OrderId),
+}
+
+impl Deadline {
+    fn key(self, at: TimeMs) -> (u64, (u8, Digest)) {
+        let (kind, id) = match self {
+            Self::Request(id) => (1, id.0),
+            Self::Grant(id) => (2, id.0),
+            Self::Order(id) => (3, id.0),
+        };
+        (at, (kind, id))
+    }
+
+    pub(crate) fn of(kind: u8, id: Digest) -> Result<Self, StateFault> {
+        match kind {
+            1 => Ok(Self::Request(GrantId(id))),
+            2 => Ok(Self::Grant(GrantId(id))),
+            3 => Ok(Self::Order(OrderId(id))),
+            _ => Err(StateFault(format!("deadline of unknown kind {kind}"))),
+        }
+    }
+
+    /// Sets it.
+    pub(crate) fn set<S: StateRead>(self, draft: &mut Overlay<'_, S>, at: TimeMs) {
+        DEADLINES.put(draft, &self.key(at), &());
+    }
+
+    /// Clears it: what it waited for has happened otherwise.
+    pub(crate) fn clear<S: StateRead>(self, draft: &mut Overlay<'_, S>, at: TimeMs) {
+        DEADLINES.delete(draft, &self.key(at));
+    }
+}
+
+/// Fires what is due, up to the limit of a block.
+pub(crate) fn fire<S: StateRead>(
+    draft: &mut Overlay<'_, S>,
+    block: &BlockContext,
+) -> Result<Vec<Event>, StateFault> {
+    let limit = block.parameters.max_deadlines_per_block as usize;
+    let due = DEADLINES.up_to(draft, &block.time, limit)?;
+    let mut step = Step {
+        draft,
+        block,
+        tx: None,
+        events: Vec::new(),
+    };
+    for (key, ()) in due {
+        let (_, (kind, id)) = key;
+        DEADLINES.delete(step.draft, &key);
+        match Deadline::of(kind, id)? {
+            Deadline::Request(grant) => consent::lapse(&mut step, grant)?,
+            Deadline::Grant(grant) => consent::expire(&mut step, grant)?,
+            Deadline::Order(order) => orders::expire(&mut step, order)?,
+        }
+    }
+    Ok(step.events)
+}
+
+/// When the earliest deadline fires that waits: an idle chain makes a block for it.
+///
+/// # Errors
+/// When the store fails.
+pub fn next_deadline<S: StateRead>(state: &S) -> Result<Option<TimeMs>, StateFault> {
+    let first = DEADLINES.first(state, 1)?;
+    Ok(first.first().map(|((at, _), ())| *at))
+}

@@ -1,0 +1,22 @@
+//! What the state begins with: the genesis' members and catalogue.
+
+use std::collections::BTreeMap;
+
+use xinqiao_ledger::genesis::Genesis;
+
+use crate::{
+    members,
+    state::{Overlay, Writes},
+    table,
+};
+
+/// The writes of height 0. The genesis must have been checked ([`Genesis::check`]).
+pub fn genesis_writes(genesis: &Genesis) -> Writes {
+    let nothing = BTreeMap::new();
+    let mut draft = Overlay::new(&nothing);
+    for member in &genesis.members {
+        members::write(&mut draft, member, None, 0);
+    }
+    table::CATALOGUE.put(&mut draft, &(), &genesis.catalogue);
+    draft.into_writes()
+}

@@ -1,0 +1,372 @@
+//! Tables of the state: one-byte prefixes, keys of a fixed layout, Borsh values.
+//!
+//! Numbers in keys are big-endian, so that they sort as numbers. A name, which varies in length,
+//! may only end a key; elsewhere it is padded to 32 bytes with zeros, which names cannot hold. The
+//! types see to both. The layout is part of the chain's rules: the commitment is over these bytes.
+//!
+//! Not here: what the values mean (`record`), and who may change them.
+
+use std::marker::PhantomData;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use xinqiao_crypto::{Digest, KeyId};
+use xinqiao_ledger::{
+    catalogue::Catalogue,
+    ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TxId, UserId},
+};
+
+use crate::{
+    record::{
+        AccessRecord, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord, KeyRecord,
+        MemberEntry, OrderRecord, SourceRecord, UserState,
+    },
+    state::{Overlay, StateFault, StateRead},
+};
+
+/// Organisations.
+pub const MEMBERS: Table<OrgId, MemberEntry> = Table::new(0x01);
+/// Keys of members and of subjects.
+pub const KEYS: Table<KeyId, KeyRecord> = Table::new(0x02);
+/// TLS certificates of members.
+pub const CERTIFICATES: Table<Fingerprint, CertificateRecord> = Table::new(0x03);
+/// Users of institutions.
+pub const USERS: Table<(UserId, OrgId), UserState> = Table::new(0x04);
+/// The catalogue in force.
+pub const CATALOGUE: Table<(), Catalogue> = Table::new(0x05);
+/// Data sources by number.
+pub const SOURCES: Table<u32, SourceRecord> = Table::new(0x06);
+/// Numbers of data sources by id.
+pub const SOURCE_NUMBERS: Table<SourceId, u32> = Table::new(0x07);
+/// How many sources there are; the next one's number.
+pub const SOURCE_COUNT: Table<(), u32> = Table::new(0x08);
+/// Report digests by subject and source.
+pub const DIGESTS: Table<(Subject, u32), DigestEntry> = Table::new(0x10);
+/// The key that is bound to a subject.
+pub const SUBJECT_KEYS: Table<Subject, KeyId> = Table::new(0x11);
+/// Consent requests and grants.
+pub const GRANTS: Table<GrantId, GrantRecord> = Table::new(0x12);
+/// Grants of a subject, by height and place in the block.
+pub const GRANTS_BY_SUBJECT: Table<(Subject, (u64, u32)), GrantId> = Table::new(0x13);
+/// Orders.
+pub const ORDERS: Table<OrderId, OrderRecord> = Table::new(0x14);
+/// Orders by their access log index.
+pub const ORDERS_BY_INDEX: Table<u64, OrderId> = Table::new(0x15);
+/// What happened to a grant or an order, in order.
+pub const HISTORY: Table<(TxId, u32), HistoryRecord> = Table::new(0x16);
+/// The access log.
+pub const ACCESS: Table<u64, AccessRecord> = Table::new(0x20);
+/// Entries in the access log; the next one's index.
+pub const ACCESS_COUNT: Table<(), u64> = Table::new(0x21);
+/// Access log entries of an institution.
+pub const ACCESS_BY_INSTITUTION: Table<(Padded, u64), ()> = Table::new(0x22);
+/// Access log entries about a subject.
+pub const ACCESS_BY_SUBJECT: Table<(Subject, u64), ()> = Table::new(0x23);
+/// Counters of the summary.
+pub const COUNTERS: Table<(u8, Name), u64> = Table::new(0x24);
+/// Deadlines that wait to fire, by time.
+pub const DEADLINES: Table<(u64, (u8, Digest)), ()> = Table::new(0x30);
+/// Ids of ordered transactions, by the last height at which they could be ordered again.
+pub const ORDERED: Table<(u64, TxId), ()> = Table::new(0x31);
+
+/// A table: its prefix, and the types of its keys and values.
+pub struct Table<K, V> {
+    prefix: u8,
+    types: PhantomData<fn(K) -> V>,
+}
+
+/// Part of a key.
+pub trait Key: Sized {
+    /// Appends the key's bytes.
+    fn write(&self, out: &mut Vec<u8>);
+    /// Reads it back from all the bytes that are left.
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+/// Part of a key with a length of its own, so that something may follow it.
+pub trait FixedKey: Key {
+    /// Its length in bytes.
+    const LEN: usize;
+}
+
+/// A name, padded to 32 bytes with zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Padded([u8; 32]);
+
+impl From<&OrgId> for Padded {
+    fn from(org: &OrgId) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..org.as_str().len()].copy_from_slice(org.as_str().as_bytes());
+        Self(bytes)
+    }
+}
+
+/// A name of any form, at the end of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(pub String);
+
+impl Key for () {
+    fn write(&self, _: &mut Vec<u8>) {}
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+}
+
+impl Key for Name {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_bytes());
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        String::from_utf8(bytes.to_vec()).ok().map(Self)
+    }
+}
+
+macro_rules! names {
+    ($($type:ty),+) => {$(
+        impl Key for $type {
+            fn write(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(self.as_str().as_bytes());
+            }
+            fn read(bytes: &[u8]) -> Option<Self> {
+                Self::parse("key", std::str::from_utf8(bytes).ok()?).ok()
+            }
+        }
+    )+};
+}
+names!(OrgId, SourceId);
+
+macro_rules! fixed {
+    ($($type:ty, $len:literal, $self:ident => $to:expr, $bytes:ident => $from:expr;)+) => {$(
+        impl Key for $type {
+            fn write(&self, out: &mut Vec<u8>) {
+                let $self = self;
+                out.extend_from_slice(&$to);
+            }
+            fn read(bytes: &[u8]) -> Option<Self> {
+                let $bytes: [u8; $len] = bytes.try_into().ok()?;
+                Some($from)
+            }
+        }
+        impl FixedKey for $type {
+            const LEN: usize = $len;
+        }
+    )+};
+}
+fixed! {
+    u8, 1, it => [*it], bytes => bytes[0];
+    u32, 4, it => it.to_be_bytes(), bytes => u32::from_be_bytes(bytes);
+    u64, 8, it => it.to_be_bytes(), bytes => u64::from_be_bytes(bytes);
+    Padded, 32, it => it.0, bytes => Self(bytes);
+    Digest, 32, it => *it.as_bytes(), bytes => Self::from(bytes);
+    KeyId, 32, it => *it.as_bytes(), bytes => Self::from(Digest::from(bytes));
+    Fingerprint, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+    UserId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+    Subject, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+    GrantId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+    OrderId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+    TxId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+}
+
+impl<A: FixedKey, B: Key> Key for (A, B) {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+        self.1.write(out);
+    }
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_at_checked(A::LEN)?;
+        Some((A::read(first)?, B::read(rest)?))
+    }
+}
+
+impl<A: FixedKey, B: FixedKey> FixedKey for (A, B) {
+    const LEN: usize = A::LEN + B::LEN;
+}
+
+impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
+    const fn new(prefix: u8) -> Self {
+        Self {
+            prefix,
+            types: PhantomData,
+        }
+    }
+
+    /// The bytes of a key.
+    pub fn key(&self, key: &K) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(48);
+        bytes.push(self.prefix);
+        key.write(&mut bytes);
+        bytes
+    }
+
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// When the store fails, or holds what is no such value.
+    pub fn get<S: StateRead>(&self, state: &S, key: &K) -> Result<Option<V>, StateFault> {
+        state
+            .get(&self.key(key))?
+            .map(|bytes| self.decode(&bytes))
+            .transpose()
+    }
+
+    /// The values under several keys.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn get_many<S: StateRead>(
+        &self,
+        state: &S,
+        keys: impl Iterator<Item = K>,
+    ) -> Result<Vec<Option<V>>, StateFault> {
+        let keys: Vec<Vec<u8>> = keys.map(|key| self.key(&key)).collect();
+        state
+            .get_many(&keys)?
+            .into_iter()
+            .map(|bytes| bytes.map(|bytes| self.decode(&bytes)).transpose())
+            .collect()
+    }
+
+    /// Whether there is something under a key.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn has<S: StateRead>(&self, state: &S, key: &K) -> Result<bool, StateFault> {
+        Ok(state.get(&self.key(key))?.is_some())
+    }
+
+    /// Writes a value.
+    pub fn put<S: StateRead>(&self, draft: &mut Overlay<'_, S>, key: &K, value: &V) {
+        let bytes = borsh::to_vec(value).expect("writing to memory does not fail");
+        draft.put(self.key(key), bytes);
+    }
+
+    /// Deletes a key.
+    pub fn delete<S: StateRead>(&self, draft: &mut Overlay<'_, S>, key: &K) {
+        draft.delete(self.key(key));
+    }
+
+    /// The first `limit` entries, ascending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn first<S: StateRead>(&self, state: &S, limit: usize) -> Result<Vec<(K, V)>, StateFault> {
+        self.typed(state.scan(&[self.prefix], &[self.prefix + 1], limit)?)
+    }
+
+    /// The first `limit` entries whose keys come after one, ascending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn after<S: StateRead>(
+        &self,
+        state: &S,
+        key: &K,
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StateFault> {
+        let mut start = self.key(key);
+        start.push(0);
+        self.typed(state.scan(&start, &[self.prefix + 1], limit)?)
+    }
+
+    /// The last `limit` entries whose keys come before one, descending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn before<S: StateRead>(
+        &self,
+        state: &S,
+        key: &K,
+        limit: usize,
+    ) -> Result<Vec<(K, V)>, StateFault> {
+        self.typed(state.scan_back(&[self.prefix], &self.key(key), limit)?)
+    }
+
+    fn typed(&self, pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<(K, V)>, StateFault> {
+        pairs
+            .into_iter()
+            .map(|(key, value)| Ok((self.read_key(&key)?, self.decode(&value)?)))
+            .collect()
+    }
+
+    fn read_key(&self, bytes: &[u8]) -> Result<K, StateFault> {
+        bytes
+            .split_first()
+            .and_then(|(_, rest)| K::read(rest))
+            .ok_or_else(|| StateFault(format!("table {:#04x} holds a key of no form", self.prefix)))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<V, StateFault> {
+        borsh::from_slice(bytes)
+            .map_err(|fault| StateFault(format!("table {:#04x}: {fault}", self.prefix)))
+    }
+}
+
+impl<A: FixedKey, B: Key, V: BorshSerialize + BorshDeserialize> Table<(A, B), V> {
+    /// The first `limit` entries under the first part of a key, ascending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn under<S: StateRead>(
+        &self,
+        state: &S,
+        first: &A,
+        limit: usize,
+    ) -> Result<Vec<(B, V)>, StateFault> {
+        let (start, end) = self.range(first);
+        let pairs = self.typed(state.scan(&start, &end, limit)?)?;
+        Ok(pairs
+            .into_iter()
+            .map(|((_, rest), value)| (rest, value))
+            .collect())
+    }
+
+    /// The last `limit` entries under the first part of a key whose second part comes before
+    /// one, descending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn under_before<S: StateRead>(
+        &self,
+        state: &S,
+        first: &A,
+        second: &B,
+        limit: usize,
+    ) -> Result<Vec<(B, V)>, StateFault> {
+        let (start, mut end) = (self.range(first).0, self.range(first).0);
+        second.write(&mut end);
+        let pairs = self.typed(state.scan_back(&start, &end, limit)?)?;
+        Ok(pairs
+            .into_iter()
+            .map(|((_, rest), value)| (rest, value))
+            .collect())
+    }
+
+    /// The first `limit` entries whose first part is at most that, ascending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn up_to<S: StateRead>(
+        &self,
+        state: &S,
+        first: &A,
+        limit: usize,
+    ) -> Result<Vec<((A, B), V)>, StateFault> {
+        let end = self.range(first).1;
+        self.typed(state.scan(&[self.prefix], &end, limit)?)
+    }
+
+    /// All keys that begin with the first part.
+    fn range(&self, first: &A) -> (Vec<u8>, Vec<u8>) {
+        let mut start = Vec::with_capacity(48);
+        start.push(self.prefix);
+        first.write(&mut start);
+        let mut end = start.clone();
+        // The prefix is below 0xff, so there is always a byte to count up.
+        while let Some(last) = end.pop() {
+            if last < 0xff {
+                end.push(last + 1);
+                break;
+            }
+        }
+        (start, end)
+    }
+}

@@ -1,0 +1,1 @@
+//! A consortium in memory: keys, signing and blocks, for tests here and in crates above.

@@ -1,0 +1,223 @@
+//! How records look on the wire.
+
+use xinqiao_ledger::{
+    ids::{GrantId, ItemCode, OrgId, Subject, UserId},
+    wire,
+};
+
+use crate::record::{
+    AccessOutcome, AccessRecord, ConsentState, DeliveryRecord, DisputeState, GrantRecord,
+    GrantSigner, MemberRecord, MemberState, OrderRecord, PartRecord, PartState, RegisteredDigest,
+    SourceRecord, SourceState,
+};
+
+impl From<&MemberState> for wire::MemberStatus {
+    fn from(state: &MemberState) -> Self {
+        match state {
+            MemberState::Active => Self::Active,
+            MemberState::Frozen(_) => Self::Frozen,
+            MemberState::Expelled(_) => Self::Expelled,
+        }
+    }
+}
+
+impl From<&MemberRecord> for wire::MemberState {
+    fn from(record: &MemberRecord) -> Self {
+        Self {
+            member: Some((&record.member).into()),
+            status: wire::MemberStatus::from(&record.state).into(),
+            sponsor: record
+                .sponsor
+                .as_ref()
+                .map(OrgId::to_string)
+                .unwrap_or_default(),
+            admitted_at_height: record.admitted_at,
+        }
+    }
+}
+
+impl From<&SourceState> for wire::SourceStatus {
+    fn from(state: &SourceState) -> Self {
+        match state {
+            SourceState::Registered => Self::Registered,
+            SourceState::Active => Self::Active,
+            SourceState::Suspended => Self::Suspended,
+            SourceState::Retired => Self::Retired,
+        }
+    }
+}
+
+impl From<&SourceRecord> for wire::SourceState {
+    fn from(record: &SourceRecord) -> Self {
+        Self {
+            source: Some((&record.source).into()),
+            status: wire::SourceStatus::from(&record.state).into(),
+            subjects: record.subjects,
+        }
+    }
+}
+
+impl From<&RegisteredDigest> for wire::GetDigestResponse {
+    fn from(digest: &RegisteredDigest) -> Self {
+        Self {
+            root: digest.record.root.as_bytes().to_vec(),
+            items: codes(&digest.items),
+            as_of_day: digest.record.as_of_day,
+            version: digest.record.version,
+            registered_at_height: digest.record.registered_at,
+        }
+    }
+}
+
+impl From<&ConsentState> for wire::ConsentStatus {
+    fn from(state: &ConsentState) -> Self {
+        match state {
+            ConsentState::Requested { .. } => Self::Requested,
+            ConsentState::Active(_) => Self::Active,
+            ConsentState::Paused(_) => Self::Paused,
+            ConsentState::Revoked(_) => Self::Revoked,
+            ConsentState::Expired(_) => Self::Expired,
+            ConsentState::Exhausted(_) => Self::Exhausted,
+            ConsentState::Declined => Self::Declined,
+            ConsentState::Lapsed => Self::Lapsed,
+        }
+    }
+}
+
+impl From<&GrantRecord> for wire::GrantState {
+    fn from(record: &GrantRecord) -> Self {
+        let granted = record.granted();
+        let witness = granted.and_then(|it| match &it.signer {
+            GrantSigner::Subject => None,
+            GrantSigner::Witness(org) => Some(org.to_string()),
+        });
+        Self {
+            grant: record.grant.to_vec(),
+            terms: Some((&record.terms).into()),
+            status: wire::ConsentStatus::from(&record.state).into(),
+            uses_spent: granted.map_or(0, |it| it.spent),
+            uses_reserved: granted.map_or(0, |it| it.reserved),
+            witness: witness.unwrap_or_default(),
+            changed_at_height: record.changed_at,
+        }
+    }
+}
+
+impl From<&PartState> for wire::PartStatus {
+    fn from(state: &PartState) -> Self {
+        match state {
+            PartState::Placed => Self::Placed,
+            PartState::Accepted => Self::Accepted,
+            PartState::Delivered(_) => Self::Delivered,
+            PartState::Confirmed { .. } => Self::Confirmed,
+            PartState::Mismatched { .. } => Self::Mismatched,
+            PartState::Rejected(_) => Self::Rejected,
+            PartState::Expired => Self::Expired,
+            PartState::Cancelled => Self::Cancelled,
+            PartState::ConsentRevoked(_) => Self::ConsentRevoked,
+        }
+    }
+}
+
+impl PartState {
+    /// The reason code where there is one; otherwise empty.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Mismatched { verdict, .. } => verdict.code(),
+            Self::Rejected(reason) => reason.code(),
+            Self::ConsentRevoked(reason) => reason.code(),
+            Self::Placed
+            | Self::Accepted
+            | Self::Delivered(_)
+            | Self::Confirmed { .. }
+            | Self::Expired
+            | Self::Cancelled => "",
+        }
+    }
+
+    /// The delivery, once there was one.
+    pub fn delivery(&self) -> Option<&DeliveryRecord> {
+        match self {
+            Self::Delivered(delivery)
+            | Self::Confirmed { delivery, .. }
+            | Self::Mismatched { delivery, .. } => Some(delivery),
+            _ => None,
+        }
+    }
+}
+
+impl From<&PartRecord> for wire::PartState {
+    fn from(record: &PartRecord) -> Self {
+        let delivery = record.state.delivery();
+        let verdict_tx = match &record.state {
+            PartState::Confirmed { verdict_tx, .. } | PartState::Mismatched { verdict_tx, .. } => {
+                verdict_tx.to_vec()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            part: Some((&record.part).into()),
+            status: wire::PartStatus::from(&record.state).into(),
+            reason: record.state.reason().to_owned(),
+            ciphertext_digest: delivery
+                .map(|it| it.ciphertext_digest.as_bytes().to_vec())
+                .unwrap_or_default(),
+            delivered_items: delivery.map(|it| codes(&it.items)).unwrap_or_default(),
+            delivery_tx: delivery.map(|it| it.tx.to_vec()).unwrap_or_default(),
+            verdict_tx,
+        }
+    }
+}
+
+impl From<&OrderRecord> for wire::OrderState {
+    fn from(record: &OrderRecord) -> Self {
+        Self {
+            order: record.order.to_vec(),
+            institution: record.institution.to_string(),
+            placed: Some((&record.placed).into()),
+            parts: record.parts.iter().map(Into::into).collect(),
+            missing_items: codes(&record.missing_items),
+            placed_at_height: record.placed_at,
+            placed_at_ms: record.placed_at_time,
+            deadline_ms: record.deadline,
+            disputed: matches!(record.dispute, DisputeState::Disputed { .. }),
+            settled: matches!(record.dispute, DisputeState::Settled { .. }),
+        }
+    }
+}
+
+impl From<&AccessRecord> for wire::AccessEntry {
+    fn from(record: &AccessRecord) -> Self {
+        let refused_by = match &record.outcome {
+            AccessOutcome::RefusedByGateway { gateway, .. } => gateway.to_string(),
+            AccessOutcome::Placed | AccessOutcome::Refused(_) => String::new(),
+        };
+        Self {
+            index: record.index,
+            height: record.height,
+            time_ms: record.time,
+            institution: record.institution.to_string(),
+            user: record.user.as_ref().map(UserId::to_vec).unwrap_or_default(),
+            subject: record
+                .subject
+                .as_ref()
+                .map(Subject::to_vec)
+                .unwrap_or_default(),
+            purpose: record.purpose.clone(),
+            items: codes(&record.items),
+            grant: record
+                .grant
+                .as_ref()
+                .map(GrantId::to_vec)
+                .unwrap_or_default(),
+            refusal: record.outcome.refusal().to_owned(),
+            tx_id: record.tx.to_vec(),
+            refused_by,
+        }
+    }
+}
+
+/// Item codes as text.
+pub(crate) fn codes(items: &[ItemCode]) -> Vec<String> {
+    items.iter().map(ItemCode::to_string).collect()
+}

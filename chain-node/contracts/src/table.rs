@@ -20,7 +20,7 @@ use crate::{
         AccessRecord, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord, KeyRecord,
         MemberEntry, OrderRecord, SourceRecord, UserState,
     },
-    state::{Overlay, StateFault, StateRead},
+    state::{Overlay, Pairs, StateFault, StateRead},
 };
 
 /// Organisations.
@@ -73,6 +73,9 @@ pub struct Table<K, V> {
     prefix: u8,
     types: PhantomData<fn(K) -> V>,
 }
+
+/// Keys with their values.
+pub type Entries<K, V> = Vec<(K, V)>;
 
 /// Part of a key.
 pub trait Key: Sized {
@@ -248,7 +251,11 @@ impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
     ///
     /// # Errors
     /// As with [`Table::get`].
-    pub fn first<S: StateRead>(&self, state: &S, limit: usize) -> Result<Vec<(K, V)>, StateFault> {
+    pub fn first<S: StateRead>(
+        &self,
+        state: &S,
+        limit: usize,
+    ) -> Result<Entries<K, V>, StateFault> {
         self.typed(state.scan(&[self.prefix], &[self.prefix + 1], limit)?)
     }
 
@@ -261,7 +268,7 @@ impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
         state: &S,
         key: &K,
         limit: usize,
-    ) -> Result<Vec<(K, V)>, StateFault> {
+    ) -> Result<Entries<K, V>, StateFault> {
         let mut start = self.key(key);
         start.push(0);
         self.typed(state.scan(&start, &[self.prefix + 1], limit)?)
@@ -276,11 +283,11 @@ impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
         state: &S,
         key: &K,
         limit: usize,
-    ) -> Result<Vec<(K, V)>, StateFault> {
+    ) -> Result<Entries<K, V>, StateFault> {
         self.typed(state.scan_back(&[self.prefix], &self.key(key), limit)?)
     }
 
-    fn typed(&self, pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Vec<(K, V)>, StateFault> {
+    fn typed(&self, pairs: Pairs) -> Result<Entries<K, V>, StateFault> {
         pairs
             .into_iter()
             .map(|(key, value)| Ok((self.read_key(&key)?, self.decode(&value)?)))
@@ -310,7 +317,7 @@ impl<A: FixedKey, B: Key, V: BorshSerialize + BorshDeserialize> Table<(A, B), V>
         state: &S,
         first: &A,
         limit: usize,
-    ) -> Result<Vec<(B, V)>, StateFault> {
+    ) -> Result<Entries<B, V>, StateFault> {
         let (start, end) = self.range(first);
         let pairs = self.typed(state.scan(&start, &end, limit)?)?;
         Ok(pairs
@@ -330,7 +337,7 @@ impl<A: FixedKey, B: Key, V: BorshSerialize + BorshDeserialize> Table<(A, B), V>
         first: &A,
         second: &B,
         limit: usize,
-    ) -> Result<Vec<(B, V)>, StateFault> {
+    ) -> Result<Entries<B, V>, StateFault> {
         let (start, mut end) = (self.range(first).0, self.range(first).0);
         second.write(&mut end);
         let pairs = self.typed(state.scan_back(&start, &end, limit)?)?;
@@ -349,7 +356,7 @@ impl<A: FixedKey, B: Key, V: BorshSerialize + BorshDeserialize> Table<(A, B), V>
         state: &S,
         first: &A,
         limit: usize,
-    ) -> Result<Vec<((A, B), V)>, StateFault> {
+    ) -> Result<Entries<(A, B), V>, StateFault> {
         let end = self.range(first).1;
         self.typed(state.scan(&[self.prefix], &end, limit)?)
     }

@@ -1,1 +1,182 @@
-//! xinqiao-agent
+//! The institution's agent: it speaks plainly with the bank's application on the same machine, and in
+//! pseudonyms, signatures and sealed parts with everyone else.
+//!
+//! ```text
+//!   app ──plain──▶ service: ask ▸ choose a grant ▸ sign ──▶ home gateway ──▶ ledger
+//!    ▲                                                          │ receipt, checked against the genesis
+//!    │ report      fetching: fetch ▸ open ▸ verify, side by side ◀┘
+//!    └───────────────┴── verdicts, in the background ──▶ ledger
+//! ```
+//!
+//! It trusts the genesis and its own keys. What comes from the gateway is believed as far as a receipt
+//! or a path to a registered root proves it. It keeps no report.
+
+mod ask;
+mod config;
+mod directory;
+mod fetching;
+mod gateway;
+mod service;
+mod verdicts;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::task::JoinHandle;
+use xinqiao_identity::TokenIssuer;
+use xinqiao_ledger::{
+    malformed::Malformed,
+    wire::{
+        report_service_client::ReportServiceClient, report_service_server::ReportServiceServer,
+    },
+};
+use xinqiao_rpc::{
+    ExpectedPeer, Limits, MAX_DEADLINE, Role, RpcChannel, ServerBuilder, limited, serve, tls,
+};
+
+pub use config::{AgentConfig, UserAccess};
+pub use xinqiao_dispatch::pseudonym::UserKey;
+
+use crate::gateway::{Acting, HomeGateway};
+
+/// Why an agent cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The gateway's address or TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The server cannot start or go on.
+    #[error(transparent)]
+    Server(#[from] serve::Error),
+    /// The genesis cannot be used.
+    #[error("the genesis cannot be used: {0}")]
+    Genesis(#[from] Malformed),
+    /// The certificate is not this institution's agent's.
+    #[error("the certificate names {0}, expected is the agent of {1}")]
+    OtherIdentity(String, String),
+    /// The service user is none of the users.
+    #[error("the service user {0:?} is not among the users")]
+    ServiceUser(String),
+    /// A task was lost.
+    #[error("a task of the agent ended unexpectedly: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// A client of the report API, for applications on the agent's machine.
+pub type AgentClient = ReportServiceClient<RpcChannel>;
+
+/// Connects to an agent on this machine: `http://127.0.0.1:port`.
+///
+/// # Errors
+/// When the address is not a loopback one.
+pub fn connect(uri: &str) -> Result<AgentClient, tls::Error> {
+    let channel = tls::plain_channel(uri, &Limits::default())?.with_default_deadline(MAX_DEADLINE);
+    Ok(limited!(sealed: ReportServiceClient::new(channel)))
+}
+
+/// An agent.
+#[derive(Debug)]
+pub struct Agent;
+
+/// An agent that runs.
+#[derive(Debug)]
+pub struct AgentHandle {
+    address: SocketAddr,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl AgentHandle {
+    /// The address it listens on, with the port that the system chose.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it has stopped, its last verdicts recorded.
+    ///
+    /// # Errors
+    /// With what stopped it, if it was not told to.
+    pub async fn join(self) -> Result<(), Error> {
+        self.task.await?
+    }
+}
+
+impl Agent {
+    /// Starts an agent, which runs until `shutdown` completes. It starts without its gateway too.
+    ///
+    /// # Errors
+    /// When a key, the certificate, the genesis or an address cannot be used.
+    pub async fn start(
+        config: AgentConfig,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<AgentHandle, Error> {
+        let own = config.identity.own();
+        if own.org != config.org.as_str() || own.role != Role::Agent {
+            return Err(Error::OtherIdentity(
+                own.to_string(),
+                config.org.to_string(),
+            ));
+        }
+        let access = config.users.get(&config.service_user).cloned();
+        let service = Acting {
+            user: config.user_key.user(&config.org, &config.service_user),
+            access: access.ok_or(Error::ServiceUser(config.service_user))?,
+        };
+        let expected = ExpectedPeer::org(config.gateway_org.as_str()).with_role(Role::Gateway);
+        let gateway = Arc::new(HomeGateway {
+            channel: tls::channel_to(
+                &config.gateway_uri,
+                &config.identity,
+                expected,
+                &config.limits,
+            )?,
+            org: config.gateway_org,
+            tokens: TokenIssuer::new(
+                config.token_key,
+                config.org.as_str(),
+                own.fingerprint_sha256,
+            ),
+            chain: config.genesis.chain_id(),
+            validators: config.genesis.validator_set()?,
+            distinguishing_id: config.genesis.distinguishing_id.clone(),
+            signing_key: config.signing_key,
+            max_expiry_window: config.genesis.parameters.max_expiry_window,
+            height: 0.into(),
+        });
+        let verdicts = verdicts::Verdicts::new(gateway.clone());
+        let recipient = config.encryption_key.public().id();
+        let reports = service::Reports(Arc::new(service::Agency {
+            org: config.org,
+            directory: Arc::new(directory::Directory::new(gateway.clone(), service.clone())),
+            fetching: fetching::Fetching {
+                gateway: gateway.clone(),
+                key: Arc::new(config.encryption_key),
+                verdicts: verdicts.clone(),
+            },
+            gateway,
+            recipient,
+            pseudonym_key: config.pseudonym_key,
+            user_key: config.user_key,
+            users: config.users,
+            service,
+        }));
+        // A query takes as long as its sources may: the application's own deadline is what ends it.
+        let limits = Limits {
+            request_timeout: MAX_DEADLINE,
+            ..config.limits
+        };
+        let server = ServerBuilder::plain_loopback()
+            .limits(limits)
+            .reflection(xinqiao_proto::FILE_DESCRIPTOR_SET)
+            .add_service(limited!(sealed: ReportServiceServer::new(reports)))
+            .bind(config.listen)
+            .await?;
+        let address = server.local_addr();
+        let task = tokio::spawn(async move {
+            let served = server.serve(shutdown).await;
+            verdicts.drained().await;
+            Ok(served?)
+        });
+        Ok(AgentHandle { address, task })
+    }
+}

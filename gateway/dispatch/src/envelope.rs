@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(sm3(&bytes).to_string(), GOLDEN);
     }
 
-    const GOLDEN: &str = "";
+    const GOLDEN: &str = "eb3fa245a2a1cd3ddb698f05bbc29fd456f09fb3f263439c22d392c6ce222d98";
 
     fn check(change: impl Fn(&mut wire::SealedReport), field: &str, code: &str) {
         let report = SealedReport {

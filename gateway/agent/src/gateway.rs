@@ -1,0 +1,261 @@
+//! The home gateway, as this agent calls it: each call with a fresh token of the user who acts, a
+//! deadline, and the receipts checked against the genesis. What a gateway says without a receipt is
+//! believed only where it can do no harm: heights, names, and which grants to try.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tonic::{Code, Request, Status, metadata::MetadataValue};
+use xinqiao_crypto::{DistinguishingId, SecretKey};
+use xinqiao_identity::{TokenIssuer, TokenRequest};
+use xinqiao_ledger::{
+    block::ValidatorSet,
+    ids::{ChainId, Height, OrgId, Subject, TxId, UserId},
+    outcome::Outcome,
+    receipt::{self, Proven},
+    tx::{Tx, id_of},
+    wire::{
+        self, consent_service_client::ConsentServiceClient,
+        directory_service_client::DirectoryServiceClient, order_service_client::OrderServiceClient,
+    },
+};
+use xinqiao_rpc::{Fault, FaultView, Reason, RpcChannel, ledger_fault, limited};
+
+use crate::config::UserAccess;
+
+/// How long a token lives, in seconds. It is used once and at once.
+const TOKEN_SECONDS: u64 = 60;
+
+/// How long an ordinary call may take.
+pub(crate) const ASK: Duration = Duration::from_secs(10);
+
+/// How long a call may take that waits for a block.
+pub(crate) const COMMIT: Duration = Duration::from_secs(20);
+
+/// Milliseconds since 1970-01-01 UTC.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A user of the institution, as the gateway gets to know it.
+#[derive(Debug, Clone)]
+pub(crate) struct Acting {
+    pub(crate) user: UserId,
+    pub(crate) access: UserAccess,
+}
+
+/// The home gateway.
+pub(crate) struct HomeGateway {
+    pub(crate) channel: RpcChannel,
+    pub(crate) org: OrgId,
+    pub(crate) tokens: TokenIssuer,
+    pub(crate) chain: ChainId,
+    pub(crate) validators: ValidatorSet,
+    pub(crate) distinguishing_id: DistinguishingId,
+    pub(crate) signing_key: SecretKey,
+    pub(crate) max_expiry_window: u64,
+    pub(crate) height: AtomicU64,
+}
+
+impl HomeGateway {
+    pub(crate) fn orders(&self) -> OrderServiceClient<RpcChannel> {
+        limited!(OrderServiceClient::new(self.channel.clone()))
+    }
+
+    fn consents(&self) -> ConsentServiceClient<RpcChannel> {
+        limited!(ConsentServiceClient::new(self.channel.clone()))
+    }
+
+    /// A request in the name of a user.
+    pub(crate) fn request<T>(
+        &self,
+        acting: &Acting,
+        message: T,
+        timeout: Duration,
+    ) -> Result<Request<T>, Status> {
+        let claims = TokenRequest {
+            audience: self.org.to_string(),
+            user_pseudonym: acting.user.to_string(),
+            roles: acting.access.roles.clone(),
+            purposes: acting.access.purposes.clone(),
+            lifetime_seconds: TOKEN_SECONDS,
+        };
+        let unusable = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, "no token can be issued");
+            Fault::new(Reason::Internal).status()
+        };
+        let token = self
+            .tokens
+            .issue(&claims, now_ms() / 1_000)
+            .map_err(|error| unusable(&error))?;
+        let mut header =
+            MetadataValue::try_from(format!("Bearer {token}")).map_err(|error| unusable(&error))?;
+        header.set_sensitive(true);
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", header);
+        request.set_timeout(timeout);
+        Ok(request)
+    }
+
+    /// The highest block that the agent has heard of.
+    pub(crate) fn height(&self) -> Height {
+        self.height.load(Ordering::Relaxed)
+    }
+
+    fn heard_of(&self, height: Height) {
+        self.height.fetch_max(height, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn directory(
+        &self,
+        acting: &Acting,
+    ) -> Result<Arc<wire::GetDirectoryResponse>, Status> {
+        let request = self.request(acting, wire::GetDirectoryRequest {}, ASK)?;
+        let directory = limited!(DirectoryServiceClient::new(self.channel.clone()))
+            .get_directory(request)
+            .await
+            .map_err(|status| passed_on(&status))?
+            .into_inner();
+        if directory.chain_id != self.chain.as_bytes() {
+            return Err(Fault::new(Reason::ChainIdMismatch)
+                .because("the gateway is of another chain than the genesis")
+                .status());
+        }
+        self.heard_of(directory.height);
+        Ok(Arc::new(directory))
+    }
+
+    pub(crate) async fn grants(
+        &self,
+        acting: &Acting,
+        subject: &Subject,
+    ) -> Result<Vec<wire::GrantState>, Status> {
+        let message = wire::ListConsentsRequest {
+            subject: subject.to_vec(),
+        };
+        let request = self.request(acting, message, ASK)?;
+        let answer = self.consents().list_consents(request).await;
+        Ok(answer
+            .map_err(|status| passed_on(&status))?
+            .into_inner()
+            .grants)
+    }
+
+    /// Signs a transaction with the institution's agent key.
+    pub(crate) fn sign(&self, action: wire::tx_body::Action) -> (wire::Transaction, TxId) {
+        let tx = Tx::sign(
+            action,
+            &self.chain,
+            self.height() + self.max_expiry_window,
+            &self.signing_key,
+            &self.distinguishing_id,
+            &mut rand::rng(),
+        );
+        let id = id_of(&self.chain, &self.signing_key.public().id(), &tx.body);
+        (tx, id)
+    }
+
+    /// Places an order and gives the proof of the ledger's decision.
+    pub(crate) async fn place(
+        &self,
+        acting: &Acting,
+        order: wire::PlaceOrder,
+    ) -> Result<(TxId, Proven), Status> {
+        let (tx, id) = self.sign(wire::tx_body::Action::PlaceOrder(order));
+        let message = wire::OrderServicePlaceOrderRequest {
+            transaction: Some(tx),
+        };
+        let request = self.request(acting, message, COMMIT)?;
+        let answer = self.orders().place_order(request).await;
+        let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
+        Ok((id, self.proven(answer.receipt.as_ref())?))
+    }
+
+    /// Changes an order; the change must have taken effect.
+    pub(crate) async fn change(
+        &self,
+        acting: &Acting,
+        action: wire::tx_body::Action,
+    ) -> Result<(), Status> {
+        let (tx, id) = self.sign(action);
+        let message = wire::SubmitOrderChangeRequest {
+            transaction: Some(tx),
+        };
+        let request = self.request(acting, message, COMMIT)?;
+        let answer = self.orders().submit_order_change(request).await;
+        let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
+        applied(&self.proven(answer.receipt.as_ref())?, id)
+    }
+
+    /// Puts a consent transaction on the ledger; it must have taken effect.
+    pub(crate) async fn consent(
+        &self,
+        acting: &Acting,
+        action: wire::tx_body::Action,
+    ) -> Result<TxId, Status> {
+        let (tx, id) = self.sign(action);
+        let message = wire::SubmitConsentRequest {
+            transaction: Some(tx),
+        };
+        let request = self.request(acting, message, COMMIT)?;
+        let answer = self.consents().submit_consent(request).await;
+        let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
+        applied(&self.proven(answer.receipt.as_ref())?, id)?;
+        Ok(id)
+    }
+
+    /// Checks a receipt against the validators of the genesis.
+    pub(crate) fn proven(&self, receipt: Option<&wire::Receipt>) -> Result<Proven, Status> {
+        let receipt = receipt.ok_or_else(|| unproven("there is no receipt"))?;
+        let proven = receipt::check(receipt, &self.validators, &self.chain)
+            .map_err(|error| unproven(&error.to_string()))?;
+        self.heard_of(proven.header().height);
+        Ok(proven)
+    }
+}
+
+fn applied(proven: &Proven, id: TxId) -> Result<(), Status> {
+    if proven.id() != id {
+        return Err(unproven("it is of another transaction"));
+    }
+    match proven.outcome() {
+        Outcome::Applied(_) => Ok(()),
+        Outcome::Rejected { reason, subject } => {
+            Err(ledger_fault::refused(*reason, subject).status())
+        }
+    }
+}
+
+/// A receipt proves nothing: whoever gave it lies or is broken.
+pub(crate) fn unproven(why: &str) -> Status {
+    tracing::error!(why, "a receipt proves nothing");
+    Fault::new(Reason::ReceiptInvalid).because(why).status()
+}
+
+/// The gateway's answer as the application gets it: with our details as they came, otherwise that it
+/// could not be reached.
+pub(crate) fn passed_on(status: &Status) -> Status {
+    let view = FaultView::from_status(status);
+    if !status.details().is_empty() && view.reason_code.is_some() {
+        return Status::with_details(
+            status.code(),
+            status.message(),
+            status.details().to_vec().into(),
+        );
+    }
+    tracing::warn!(code = ?status.code(), message = %view.message, "a call to the home gateway failed");
+    let reason = match view.reason {
+        Some(reason) if reason != Reason::UpstreamUnavailable => reason,
+        _ if status.code() == Code::Internal => Reason::Internal,
+        _ => Reason::UpstreamUnavailable,
+    };
+    Fault::new(reason).because(view.message).status()
+}

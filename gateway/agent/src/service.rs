@@ -1,0 +1,308 @@
+//! The report API for the bank's application: the one place where plain codes and plain reports are
+//! spoken of. None of them goes into a log line or a span.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tonic::{Request, Response, Status};
+use xinqiao_crypto::{KeyId, sm3};
+use xinqiao_dispatch::{
+    choice::{GrantView, Wanted, choose},
+    pseudonym::UserKey,
+    query::{Decision, PartOutcome, Report, Section},
+};
+use xinqiao_ledger::{
+    consent::ConsentTerms,
+    ids::{ItemCode, OrgId},
+    item::PseudonymKey,
+    order::PlaceOrder,
+    wire::{self, report_service_server::ReportService},
+};
+use xinqiao_rpc::{Fault, Reason, ledger_fault};
+
+use crate::{
+    ask::{self, Ask, GrantAsk},
+    config::UserAccess,
+    directory::Directory,
+    fetching::Fetching,
+    gateway::{Acting, HomeGateway, now_ms, unproven},
+};
+
+/// How long a query goes on after the sources' deadline: the ledger notes a missed one in the block after.
+const AFTER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long before the application loses patience the report is given as it is then.
+const HEAD_START: Duration = Duration::from_millis(100);
+
+const DAY_MS: u64 = 86_400_000;
+
+/// The report service.
+#[derive(Clone)]
+pub(crate) struct Reports(pub(crate) Arc<Agency>);
+
+/// What the service is made of.
+pub(crate) struct Agency {
+    pub(crate) org: OrgId,
+    pub(crate) gateway: Arc<HomeGateway>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) fetching: Fetching,
+    pub(crate) recipient: KeyId,
+    pub(crate) pseudonym_key: PseudonymKey,
+    pub(crate) user_key: UserKey,
+    pub(crate) users: BTreeMap<String, UserAccess>,
+    pub(crate) service: Acting,
+}
+
+impl Agency {
+    fn acting(&self, user: &str) -> Result<Acting, Fault> {
+        let access = self
+            .users
+            .get(user)
+            .ok_or_else(|| Fault::new(Reason::UserUnknown).because("the agent has no such user"))?;
+        Ok(Acting {
+            user: self.user_key.user(&self.org, user),
+            access: access.clone(),
+        })
+    }
+
+    async fn query(
+        &self,
+        ask: Ask,
+        patience: Option<Duration>,
+    ) -> Result<wire::QueryReportResponse, Status> {
+        let started = Instant::now();
+        let acting = self.acting(&ask.user)?;
+        let subject = self.pseudonym_key.subject(&ask.uscc);
+        let (directory, grants) = tokio::try_join!(
+            self.directory.current(),
+            self.gateway.grants(&acting, &subject)
+        )?;
+        let grants: Vec<GrantView> = grants
+            .iter()
+            .filter_map(|grant| GrantView::try_from(grant).ok())
+            .collect();
+        let wanted = Wanted {
+            grant: ask.grant,
+            branch: &ask.branch,
+            purpose: &ask.purpose,
+            items: &ask.items,
+            now: now_ms(),
+        };
+        let choice = choose(&grants, &wanted, &catalogue_items(&directory));
+        let order = PlaceOrder {
+            subject,
+            grant: choice.grant,
+            purpose: ask.purpose,
+            items: choice.items,
+            user: acting.user,
+            branch: ask.branch,
+            deadline_ms: ask.deadline_ms,
+            recipient: self.recipient,
+        };
+        let (sent, proven) = (self.gateway)
+            .place(&acting, wire::PlaceOrder::from(&order))
+            .await?;
+        let placed_at = Instant::now();
+        let decision =
+            Decision::read(&proven, sent).map_err(|error| unproven(&error.to_string()))?;
+        let placed = match decision {
+            Decision::Placed(placed) => placed,
+            Decision::Refused { reason, subject } => {
+                let fault = ledger_fault::coded(&reason, &subject).with("tx_id", sent);
+                return Err(fault.status());
+            }
+        };
+        let deadline = Duration::from_millis(ask.deadline_ms.into()) + AFTER_DEADLINE;
+        let patience = patience.map_or(xinqiao_rpc::MAX_DEADLINE, |given| {
+            given.min(xinqiao_rpc::MAX_DEADLINE)
+        });
+        let until = (placed_at + deadline).min(started + patience.saturating_sub(HEAD_START));
+        let (missing, height) = (placed.missing.clone(), placed.height);
+        let report = self.fetching.run(&acting, placed, placed_at, until).await;
+        Ok(wire::QueryReportResponse {
+            order: sent.to_vec(),
+            grant: order.grant.to_vec(),
+            missing_items: missing.iter().map(ToString::to_string).collect(),
+            placed_at_height: height,
+            elapsed_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            ..answer(report, &Names::of(&directory))
+        })
+    }
+
+    async fn request_grant(&self, ask: GrantAsk) -> Result<wire::RequestGrantResponse, Status> {
+        self.directory.current().await?;
+        let now = now_ms();
+        let days = |count: u32| u64::from(count) * DAY_MS;
+        let mut terms = ConsentTerms {
+            subject: self.pseudonym_key.subject(&ask.uscc),
+            grantee: self.org.clone(),
+            branch: String::new(),
+            purposes: ask.purposes,
+            items: ask.items,
+            sources: Vec::new(),
+            valid_from: now,
+            valid_until: now + days(ask.valid_days),
+            max_uses: ask.max_uses,
+            frequency: None,
+            data_life_days: ask.data_life_days,
+            onward_sharing: false,
+            document_digest: sm3(b""),
+            text_digest: sm3(b""),
+        };
+        // The document to be signed is the text of these very terms.
+        let text = authorisation(&terms);
+        terms.text_digest = sm3(text.as_bytes());
+        terms.document_digest = terms.text_digest;
+        let action = wire::tx_body::Action::RequestConsent(wire::RequestConsent {
+            terms: Some(wire::ConsentTerms::from(&terms)),
+            lapses_at_ms: now + days(ask.lapses_after_days),
+        });
+        let id = self.gateway.consent(&self.service, action).await?;
+        Ok(wire::RequestGrantResponse { grant: id.to_vec() })
+    }
+}
+
+/// The authorisation in words, as it is put before the enterprise. Its digest stands in the request, so
+/// these words are part of version 1 and do not change.
+fn authorisation(terms: &ConsentTerms) -> String {
+    let list = |codes: Vec<&str>| codes.join(", ");
+    format!(
+        "信用信息查询授权书 v1\n信息主体: {}\n被授权机构: {}\n查询目的: {}\n信息项: {}\n有效期: {} - {}\n\
+         可用次数: {}\n保存天数: {}\n不得转交\n",
+        terms.subject,
+        terms.grantee,
+        list(terms.purposes.iter().map(|code| code.as_str()).collect()),
+        list(terms.items.iter().map(|code| code.as_str()).collect()),
+        terms.valid_from,
+        terms.valid_until,
+        terms.max_uses,
+        terms.data_life_days,
+    )
+}
+
+fn catalogue_items(directory: &wire::GetDirectoryResponse) -> Vec<ItemCode> {
+    let items = directory
+        .catalogue
+        .as_ref()
+        .map(|catalogue| &catalogue.items);
+    items
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item.code.parse().ok())
+        .collect()
+}
+
+/// What things are called, for people. Nothing depends on it.
+struct Names<'a> {
+    items: BTreeMap<&'a str, (&'a str, &'a str)>,
+    sources: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn of(directory: &'a wire::GetDirectoryResponse) -> Self {
+        let catalogue = directory.catalogue.iter();
+        Self {
+            items: catalogue
+                .flat_map(|catalogue| &catalogue.items)
+                .map(|item| (&*item.code, (&*item.name_zh, &*item.name_en)))
+                .collect(),
+            sources: directory
+                .sources
+                .iter()
+                .filter_map(|state| state.source.as_ref())
+                .map(|source| (&*source.source, &*source.name))
+                .collect(),
+        }
+    }
+
+    fn source(&self, id: &str) -> String {
+        (*self.sources.get(id).unwrap_or(&"")).to_owned()
+    }
+}
+
+fn answer(report: Report, names: &Names<'_>) -> wire::QueryReportResponse {
+    let Report { sections, parts } = report;
+    let section = |section: Section| {
+        let fixed = &parts[section.part].fixed;
+        let code = section.item.code().as_str();
+        let (name_zh, name_en) = names.items.get(code).copied().unwrap_or_default();
+        wire::ReportSection {
+            item: code.to_owned(),
+            name_zh: name_zh.to_owned(),
+            name_en: name_en.to_owned(),
+            source: fixed.source.to_string(),
+            source_name: names.source(fixed.source.as_str()),
+            as_of_day: fixed.as_of_day,
+            json: section.item.json().to_owned(),
+            proof: Some(wire::ItemProof {
+                salt: section.item.salt().as_bytes().to_vec(),
+                path: Some(wire::MerklePath::from(section.item.path())),
+                root: fixed.registered_root.as_bytes().to_vec(),
+                registered_at_height: fixed.registered_at,
+            }),
+        }
+    };
+    let sections = sections.into_iter().map(section).collect();
+    let outcome = |(index, part): (usize, &PartOutcome)| wire::PartOutcome {
+        part: u32::try_from(index).unwrap_or(u32::MAX),
+        source: part.fixed.source.to_string(),
+        source_name: names.source(part.fixed.source.as_str()),
+        items: part.fixed.items.iter().map(ToString::to_string).collect(),
+        status: part.status.into(),
+        reason: part.reason.clone(),
+        elapsed_us: part.elapsed_us,
+    };
+    wire::QueryReportResponse {
+        sections,
+        parts: parts.iter().enumerate().map(outcome).collect(),
+        ..wire::QueryReportResponse::default()
+    }
+}
+
+#[tonic::async_trait]
+impl ReportService for Reports {
+    async fn query_report(
+        &self,
+        request: Request<wire::QueryReportRequest>,
+    ) -> Result<Response<wire::QueryReportResponse>, Status> {
+        let patience = ask::patience(request.metadata());
+        let ask = Ask::parse(request.get_ref())?;
+        self.0.query(ask, patience).await.map(Response::new)
+    }
+
+    async fn list_catalogue(
+        &self,
+        _request: Request<wire::ListCatalogueRequest>,
+    ) -> Result<Response<wire::ListCatalogueResponse>, Status> {
+        let directory = self.0.directory.current().await?;
+        Ok(Response::new(wire::ListCatalogueResponse {
+            catalogue: directory.catalogue.clone(),
+            sources: directory.sources.clone(),
+        }))
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<wire::ReportServiceListGrantsRequest>,
+    ) -> Result<Response<wire::ReportServiceListGrantsResponse>, Status> {
+        let subject = self
+            .0
+            .pseudonym_key
+            .subject(&ask::uscc(&request.get_ref().uscc)?);
+        let grants = self.0.gateway.grants(&self.0.service, &subject).await?;
+        Ok(Response::new(wire::ReportServiceListGrantsResponse {
+            grants,
+        }))
+    }
+
+    async fn request_grant(
+        &self,
+        request: Request<wire::RequestGrantRequest>,
+    ) -> Result<Response<wire::RequestGrantResponse>, Status> {
+        let ask = GrantAsk::parse(request.get_ref())?;
+        self.0.request_grant(ask).await.map(Response::new)
+    }
+}

@@ -438,6 +438,9 @@ reasons! {
     RecordTooLarge = "RECORD_TOO_LARGE", FailedPrecondition;
     en: "The source's record is larger than a delivery may be.", "Ask for fewer items.";
     zh: "数据源的记录超过交付上限。", "请减少请求的信息项。";
+    ReceiptInvalid = "RECEIPT_INVALID", DataLoss;
+    en: "A receipt does not prove what it should: its certificate, its paths or its transaction are wrong.", "Tell the regulator: whoever answered gave a receipt that the validators never certified for this.";
+    zh: "回执不能证明其应证明的内容：证书、路径或交易有误。", "请报告监管方：应答方给出的回执并非验证节点就此认证的回执。";
     CiphertextMismatch = "CIPHERTEXT_MISMATCH", DataLoss;
     en: "The sealed report is not the one whose digest the ledger recorded.", "Tell the regulator: the delivery was altered on its way, or never was what was recorded.";
     zh: "密封报告与账本记录的摘要不符。", "请报告监管方：交付内容在途中被改动，或从来就不是记录的内容。";

@@ -8,7 +8,7 @@ use xinqiao_crypto::{
 
 use crate::{
     ids::{ChainId, HeaderHash, Height, TimeMs},
-    malformed::{Malformed, Problem, fixed, list, ranged, required},
+    malformed::{Malformed, Problem, fixed, list, ranged, required, signature},
     tx::{Tx, canonical},
     wire,
 };
@@ -306,8 +306,7 @@ impl TryFrom<&wire::Certificate> for Certificate {
             MAX_VALIDATORS,
             |field, one| {
                 let signer = fixed::<32>(&format!("{field}.validator"), &one.validator)?;
-                let bytes = fixed::<64>(&format!("{field}.signature"), &one.signature)?;
-                let signature = Signature::try_from(&bytes[..]).expect("64 bytes were checked");
+                let signature = signature(&format!("{field}.signature"), &one.signature)?;
                 Ok((KeyId::from(Digest::from(signer)), signature))
             },
         )?;

@@ -14,6 +14,7 @@
 //! | [`outcome`] | events, and the reasons for which a transaction is rejected |
 //! | [`block`] | headers, certificates, blocks |
 //! | [`receipt`] | proofs that a transaction was ordered and what it came to |
+//! | [`evidence`] | files that prove one order's whole life offline |
 //! | [`genesis`] | what everyone starts from |
 //! | [`item`] | item leaves, salts and report roots |
 //! | [`uscc`] | unified social credit codes, and their pseudonyms |
@@ -22,6 +23,7 @@ pub mod action;
 pub mod block;
 pub mod catalogue;
 pub mod consent;
+pub mod evidence;
 pub mod genesis;
 pub mod ids;
 pub mod item;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use xinqiao_crypto::Signature;
+
 /// A field that is not what the contract says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -128,6 +130,17 @@ pub(crate) fn fixed<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N]
                 expected: N,
                 got: bytes.len(),
             },
+        )
+    })
+}
+
+/// A signature whose two numbers lie where a signature's can.
+pub(crate) fn signature(field: &str, bytes: &[u8]) -> Result<Signature, Malformed> {
+    let bytes = fixed::<{ Signature::LEN }>(field, bytes)?;
+    Signature::try_from(&bytes[..]).map_err(|_| {
+        Malformed::new(
+            field,
+            Problem::Format("two numbers from 1 to the group's order less 1"),
         )
     })
 }

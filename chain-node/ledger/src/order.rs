@@ -189,6 +189,26 @@ pub struct OrderPart {
     pub registered_at: Height,
 }
 
+impl TryFrom<&wire::OrderPart> for OrderPart {
+    type Error = Malformed;
+
+    fn try_from(wire: &wire::OrderPart) -> Result<Self, Malformed> {
+        Ok(Self {
+            source: SourceId::parse("source", &wire.source)?,
+            items: item_codes("items", &wire.items)?,
+            registered_root: Digest::from(fixed::<32>("registered_root", &wire.registered_root)?),
+            digest_version: ranged(
+                "digest_version",
+                wire.digest_version,
+                1,
+                u64::from(u32::MAX),
+            )?,
+            as_of_day: wire.as_of_day,
+            registered_at: wire.registered_at_height,
+        })
+    }
+}
+
 impl From<&OrderPart> for wire::OrderPart {
     fn from(part: &OrderPart) -> Self {
         Self {

@@ -76,6 +76,7 @@ impl From<&Path> for wire::MerklePath {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proven {
     header: Certified,
+    index: u64,
     tx: Tx,
     outcome: Outcome,
 }
@@ -84,6 +85,11 @@ impl Proven {
     /// The certified header.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Index of the transaction within its block.
+    pub fn index(&self) -> u64 {
+        self.index
     }
 
     /// Id of the transaction.
@@ -159,6 +165,7 @@ pub fn check(
     }
     Ok(Proven {
         header,
+        index: tx_path.index,
         tx,
         outcome,
     })

@@ -6,14 +6,14 @@
 use prost::Message;
 use rand_core::CryptoRng;
 use xinqiao_crypto::{
-    Digest, DistinguishingId, Domain, KeyId, KnownKey, SecretKey, Signature, signing_message,
-    sm3_parts,
+    Digest, DistinguishingId, Domain, KeyId, KnownKey, PublicKey, SecretKey, Signature,
+    signing_message, sm3_parts,
 };
 
 use crate::{
     action::Action,
     ids::{ChainId, Height, TxId},
-    malformed::{Malformed, Problem, fixed, ranged, required},
+    malformed::{Malformed, Problem, fixed, ranged, required, signature},
     wire,
 };
 
@@ -30,6 +30,7 @@ pub struct Tx {
     body: Vec<u8>,
     signature: Signature,
     meta: Meta,
+    name: &'static str,
     action: Action,
 }
 
@@ -76,16 +77,15 @@ impl Tx {
         let signer = KeyId::from(Digest::from(
             fixed::<32>("signer", &outer.signer).map_err(at)?,
         ));
-        let signature = fixed::<64>("signature", &outer.signature).map_err(at)?;
-        let signature = Signature::try_from(&signature[..]).expect("64 bytes were checked");
+        let signature = signature("signature", &outer.signature).map_err(at)?;
 
         let body: wire::TxBody = canonical("body", &outer.body)?;
         ranged("body.version", body.version, 1, 1)?;
         let chain = ChainId::parse("body.chain_id", &body.chain_id)?;
         fixed::<16>("body.nonce", &body.nonce)?;
         let wire_action = required("body.action", body.action.as_ref())?;
-        let action = Action::try_from(wire_action)
-            .map_err(|fault| fault.within(action_name(wire_action)))?;
+        let name = action_name(wire_action);
+        let action = Action::try_from(wire_action).map_err(|fault| fault.within(name))?;
         let meta = Meta {
             id: id_of(&chain, &signer, &outer.body),
             signer,
@@ -97,6 +97,7 @@ impl Tx {
             body: outer.body,
             signature,
             meta,
+            name,
             action,
         })
     }
@@ -139,6 +140,11 @@ impl Tx {
         &self.action
     }
 
+    /// The name of its action in the contract, such as `place_order`.
+    pub fn action_name(&self) -> &'static str {
+        self.name
+    }
+
     /// The bytes it was parsed from.
     pub fn encoded(&self) -> &[u8] {
         &self.encoded
@@ -155,6 +161,23 @@ impl Tx {
         let message = signing_message(Domain::Transaction, self.meta.chain.as_bytes(), &self.body);
         key.verify(&message, &self.signature)
             .map_err(|_| NotSigned)?;
+        Ok(Verified(self))
+    }
+
+    /// As [`Tx::verify`], for a key that is seen once: no table is made for it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_once(
+        self,
+        key: &PublicKey,
+        id: &DistinguishingId,
+    ) -> Result<Verified<Self>, NotSigned> {
+        if key.id() != self.meta.signer {
+            return Err(NotSigned);
+        }
+        let message = signing_message(Domain::Transaction, self.meta.chain.as_bytes(), &self.body);
+        xinqiao_crypto::verify_once(key, id, &message, &self.signature).map_err(|_| NotSigned)?;
         Ok(Verified(self))
     }
 }

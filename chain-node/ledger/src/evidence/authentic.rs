@@ -1,0 +1,300 @@
+//! Whether everything in a bundle is authentic: one certified history, and each transaction signed.
+//!
+//! What authentic transactions mean together is not decided here; see [`super::claims`].
+
+use std::collections::BTreeMap;
+
+use xinqiao_crypto::{KeyId, PublicKey, merkle};
+
+use super::{EvidenceFault, MAX_RECEIPTS};
+use crate::{
+    action::Action,
+    block::{Certificate, Certified, Header},
+    genesis::Genesis,
+    ids::{ChainId, Height, OrgId, Subject, TimeMs, TxId},
+    malformed::{Malformed, Problem, required},
+    member::{KeyRole, Member, MemberKey},
+    outcome::{Event, Outcome, Reason},
+    receipt::{self, Path, Proven, Unproven},
+    wire,
+};
+
+/// A place in the ledger's order, and its block's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Height of the block.
+    pub height: Height,
+    /// Index of the transaction within the block.
+    pub index: u64,
+    /// Time of the block.
+    pub time: TimeMs,
+}
+
+/// Whose key signed a transaction, as far as the genesis and the bundle say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// A member's key. The signature was checked with it.
+    Member {
+        /// The member.
+        org: OrgId,
+        /// What the key may do.
+        role: KeyRole,
+    },
+    /// The key of an information subject. The signature was checked with it.
+    Subject(Subject),
+    /// A key that neither the genesis nor the bundle has: its signature was checked by the quorum
+    /// that applied the transaction, and not again here.
+    Unknown(KeyId),
+}
+
+impl Signer {
+    /// The member, if it is one.
+    pub fn org(&self) -> Option<&OrgId> {
+        match self {
+            Self::Member { org, .. } => Some(org),
+            Self::Subject(_) | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether the signature was checked here.
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+}
+
+/// One authentic transaction of the bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// When it was ordered.
+    pub at: Moment,
+    /// Its id.
+    pub id: TxId,
+    /// What it said, as the contract names it: `grant_consent` and so on.
+    pub name: &'static str,
+    /// Who signed it.
+    pub signer: Signer,
+    /// What it said.
+    pub action: Action,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+impl Step {
+    /// What happened through it; nothing if it was rejected.
+    pub fn events(&self) -> &[Event] {
+        match &self.outcome {
+            Outcome::Applied(events) => events,
+            Outcome::Rejected { .. } => &[],
+        }
+    }
+
+    /// Whether it took effect.
+    pub fn is_applied(&self) -> bool {
+        matches!(self.outcome, Outcome::Applied(_))
+    }
+}
+
+/// All of a bundle, authentic.
+pub(super) struct Authentic {
+    pub(super) tip: Certified,
+    pub(super) tip_signatures: usize,
+    pub(super) steps: Vec<Step>,
+    pub(super) keys: Keys,
+}
+
+/// Keys of the genesis, and those that transactions of the bundle brought.
+pub(super) struct Keys {
+    known: BTreeMap<KeyId, (PublicKey, Signer)>,
+    names: BTreeMap<OrgId, String>,
+}
+
+impl Keys {
+    fn of(genesis: &Genesis) -> Self {
+        let mut keys = Self {
+            known: BTreeMap::new(),
+            names: BTreeMap::new(),
+        };
+        for member in &genesis.members {
+            keys.admit(member);
+        }
+        keys
+    }
+
+    fn admit(&mut self, member: &Member) {
+        self.names.insert(member.org.clone(), member.name.clone());
+        for key in &member.keys {
+            self.add(&member.org, key);
+        }
+    }
+
+    fn add(&mut self, org: &OrgId, key: &MemberKey) {
+        if let MemberKey::Sm2 { role, key } = key {
+            let owner = Signer::Member {
+                org: org.clone(),
+                role: *role,
+            };
+            self.known.insert(key.id(), (*key, owner));
+        }
+    }
+
+    /// Takes up the keys that an applied transaction brought.
+    fn learn(&mut self, proven: &Proven) {
+        let Outcome::Applied(events) = proven.outcome() else {
+            return;
+        };
+        match proven.tx().action() {
+            Action::AdmitMember(member) => self.admit(member),
+            Action::AddKey(key) => {
+                // The transaction does not name the organisation, its outcome does.
+                let owner = events.iter().find_map(|event| match event {
+                    Event::CredentialChanged(changed) => changed.org.parse::<OrgId>().ok(),
+                    _ => None,
+                });
+                if let Some(org) = owner {
+                    self.add(&org, key);
+                }
+            }
+            Action::BindSubjectKey { subject, key } => {
+                self.known
+                    .insert(key.id(), (*key, Signer::Subject(*subject)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whose key that is.
+    pub(super) fn owner(&self, id: &KeyId) -> Signer {
+        self.known
+            .get(id)
+            .map_or(Signer::Unknown(*id), |(_, owner)| owner.clone())
+    }
+
+    pub(super) fn into_names(self) -> BTreeMap<OrgId, String> {
+        self.names
+    }
+}
+
+/// Checks chain, certificates, paths, order and signatures.
+pub(super) fn check(
+    bundle: &wire::EvidenceBundle,
+    genesis: &Genesis,
+) -> Result<Authentic, EvidenceFault> {
+    let validators = genesis.validator_set().map_err(EvidenceFault::Genesis)?;
+    let ours = genesis.chain_id();
+    let found = ChainId::parse("bundle.chain_id", &bundle.chain_id)?;
+    if found != ours {
+        return Err(EvidenceFault::OtherChain {
+            found,
+            genesis: ours,
+        });
+    }
+    if bundle.receipts.len() > MAX_RECEIPTS {
+        let problem = Problem::TooMany {
+            max: MAX_RECEIPTS,
+            got: bundle.receipts.len(),
+        };
+        return Err(Malformed::new("bundle.receipts", problem).into());
+    }
+
+    let within = |fault: Malformed| fault.within("bundle.tip");
+    let header = Header::parse(&bundle.tip_header).map_err(within)?;
+    if header.chain != ours {
+        return Err(EvidenceFault::OtherChain {
+            found: header.chain,
+            genesis: ours,
+        });
+    }
+    let certificate = required("certificate", bundle.tip_certificate.as_ref())
+        .and_then(Certificate::try_from)
+        .map_err(within)?;
+    let tip = certificate
+        .check(header, &validators)
+        .map_err(EvidenceFault::Tip)?;
+
+    let mut keys = Keys::of(genesis);
+    let mut steps: Vec<Step> = Vec::with_capacity(bundle.receipts.len());
+    for (place, wire) in bundle.receipts.iter().enumerate() {
+        let refused = |why: Unproven| EvidenceFault::Receipt {
+            receipt: place,
+            why,
+        };
+        let inner =
+            required("receipt", wire.receipt.as_ref()).map_err(|fault| refused(fault.into()))?;
+        let proven = receipt::check(inner, &validators, &ours).map_err(refused)?;
+        let path = wire.history_path.as_ref();
+        if !in_history(&proven, path, &tip).map_err(|fault| refused(fault.into()))? {
+            return Err(EvidenceFault::History {
+                receipt: place,
+                height: proven.header().height,
+                tip: tip.height,
+            });
+        }
+        let at = Moment {
+            height: proven.header().height,
+            index: proven.index(),
+            time: proven.header().time,
+        };
+        if steps.last().is_some_and(|last| last.at >= at) {
+            return Err(EvidenceFault::OutOfOrder { receipt: place });
+        }
+        let signer = signer(&proven, &keys, genesis).ok_or(EvidenceFault::Signature {
+            receipt: place,
+            id: proven.id(),
+        })?;
+        keys.learn(&proven);
+        steps.push(Step {
+            at,
+            id: proven.id(),
+            name: proven.tx().action_name(),
+            signer,
+            action: proven.tx().action().clone(),
+            outcome: proven.outcome().clone(),
+        });
+    }
+    Ok(Authentic {
+        tip,
+        tip_signatures: certificate.signatures.len(),
+        steps,
+        keys,
+    })
+}
+
+/// Whether a receipt's header is the tip or leads to its history: the tip's `history_root` is over
+/// the hashes of headers 1 to one before it, each hashed as a leaf.
+fn in_history(
+    proven: &Proven,
+    path: Option<&wire::MerklePath>,
+    tip: &Certified,
+) -> Result<bool, Malformed> {
+    let header = proven.header();
+    let Some(path) = path else {
+        return Ok(header.hash() == tip.hash());
+    };
+    let path = Path::try_from(path).map_err(|fault| fault.within("history_path"))?;
+    let leaf = merkle::leaf_hash(header.hash().as_bytes());
+    Ok(path.size == tip.height - 1
+        && path.index == header.height - 1
+        && path.leads(leaf, tip.history_root))
+}
+
+/// Who signed it; none when the key is known and did not.
+fn signer(proven: &Proven, keys: &Keys, genesis: &Genesis) -> Option<Signer> {
+    let id = proven.tx().meta().signer;
+    let Some((key, owner)) = keys.known.get(&id) else {
+        return Some(Signer::Unknown(id));
+    };
+    // A wrong signature is what such a rejection says; nothing rests on it.
+    let refused = matches!(
+        proven.outcome(),
+        Outcome::Rejected {
+            reason: Reason::SignatureInvalid,
+            ..
+        }
+    );
+    let signed = proven
+        .tx()
+        .clone()
+        .verify_once(key, &genesis.distinguishing_id)
+        .is_ok();
+    (signed != refused).then(|| owner.clone())
+}

@@ -1,0 +1,655 @@
+//! Every field of every action, of transactions, headers, certificates and receipts: what is wrong
+//! with it is said under the field's own name, and nothing panics.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+use xinqiao_ledger::{
+    block::{Certificate, Header},
+    malformed::Malformed,
+    tx::{MAX_BODY_BYTES, MAX_TX_BYTES, Tx},
+    wire::{self, tx_body::Action as A},
+};
+
+use crate::samples::{actions, body, bytes, public};
+
+const CONTRACT: [&str; 2] = [
+    include_str!("../../../../proto/xinqiao/v1/transaction.proto"),
+    include_str!("../../../../proto/xinqiao/v1/types.proto"),
+];
+
+/// A transaction around an action, with a signature that could be one.
+fn outer(action: A) -> wire::Transaction {
+    wire::Transaction {
+        body: body(action).encode_to_vec(),
+        signer: bytes("signer"),
+        signature: [1; 64].to_vec(),
+    }
+}
+
+struct Row {
+    action: &'static str,
+    /// Within the action.
+    field: &'static str,
+    code: &'static str,
+    made: A,
+}
+
+fn sample(name: &str) -> A {
+    let found = actions().into_iter().find(|(known, _)| *known == name);
+    found.unwrap().1
+}
+
+macro_rules! rows {
+    ($($name:literal $variant:ident { $($field:literal $code:literal |$w:ident| $change:expr;)+ })+) => {
+        vec![$($({
+            let mut made = sample($name);
+            let A::$variant($w) = &mut made else { panic!("{} is another variant", $name) };
+            $change;
+            Row { action: $name, field: $field, code: $code, made }
+        }),+),+]
+    };
+}
+
+const REQUIRED: &str = "FIELD_REQUIRED";
+
+fn rows() -> Vec<Row> {
+    fn long(length: usize) -> String {
+        "a".repeat(length)
+    }
+    fn many(prefix: &str, count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("{prefix}{i:05}")).collect()
+    }
+    fn m(w: &mut wire::AdmitMember) -> &mut wire::Member {
+        w.member.as_mut().unwrap()
+    }
+    fn c(w: &mut wire::PublishCatalogue) -> &mut wire::Catalogue {
+        w.catalogue.as_mut().unwrap()
+    }
+    fn s(w: &mut wire::RegisterSource) -> &mut wire::DataSource {
+        w.source.as_mut().unwrap()
+    }
+    fn t(w: &mut wire::GrantConsent) -> &mut wire::ConsentTerms {
+        w.terms.as_mut().unwrap()
+    }
+    #[rustfmt::skip]
+    let rows = rows! {
+        "admit_member" AdmitMember {
+            "member" "FIELD_REQUIRED" |w| w.member = None;
+            "member.org" "FIELD_REQUIRED" |w| m(w).org.clear();
+            "member.org" "FIELD_TOO_LONG" |w| m(w).org = long(33);
+            "member.org" "FIELD_FORMAT" |w| m(w).org = "JS-bank".into();
+            "member.kind" "FIELD_REQUIRED" |w| m(w).kind = 0;
+            "member.kind" "ENUM_UNKNOWN" |w| m(w).kind = 7;
+            "member.kind" "ENUM_UNKNOWN" |w| m(w).kind = -1;
+            "member.name" "FIELD_REQUIRED" |w| m(w).name.clear();
+            "member.name" "FIELD_TOO_LONG" |w| m(w).name = long(129);
+            "member.name" "FIELD_FORMAT" |w| m(w).name = "line\nfeed".into();
+            "member.region" "FIELD_FORMAT" |w| m(w).region.clear();
+            "member.region" "FIELD_FORMAT" |w| m(w).region = "10".into();
+            "member.region" "FIELD_FORMAT" |w| m(w).region = "83".into();
+            "member.region" "FIELD_FORMAT" |w| m(w).region = "3 ".into();
+            "member.region" "FIELD_FORMAT" |w| m(w).region = "+3".into();
+            "member.gateway_endpoint" "FIELD_TOO_LONG" |w| m(w).gateway_endpoint = long(257);
+            "member.keys" "FIELD_REQUIRED" |w| m(w).keys.clear();
+            "member.keys" "TOO_MANY_ITEMS" |w| m(w).keys = vec![m(w).keys[0].clone(); 17];
+            "member.keys" "FIELD_FORMAT" |w| m(w).keys = vec![m(w).keys[0].clone(); 2];
+            "member.keys[0].role" "FIELD_REQUIRED" |w| m(w).keys[0].role = 0;
+            "member.keys[0].role" "ENUM_UNKNOWN" |w| m(w).keys[0].role = 99;
+            "member.keys[0].public_key" "FIELD_REQUIRED" |w| m(w).keys[0].public_key.clear();
+            "member.keys[0].public_key" "FIELD_LENGTH" |w| m(w).keys[0].public_key.push(0);
+            "member.keys[0].public_key" "FIELD_FORMAT" |w| m(w).keys[0].public_key[0] = 4;
+            "member.keys[0].public_key" "FIELD_FORMAT" |w| m(w).keys[0].public_key[1..].fill(0xff);
+            "member.keys[1].public_key" "FIELD_LENGTH" |w| m(w).keys[1].public_key = public(1);
+            "member.keys[1].public_key" "FIELD_FORMAT" |w| m(w).keys[1].public_key[0] = 2;
+            "member.certificates" "TOO_MANY_ITEMS" |w| m(w).certificates = vec![bytes("x"); 33];
+            "member.certificates" "DUPLICATE_ITEM" |w| m(w).certificates.reverse();
+            "member.certificates" "DUPLICATE_ITEM" |w| m(w).certificates = vec![bytes("x"); 2];
+            "member.certificates[1]" "FIELD_LENGTH" |w| m(w).certificates[1].push(0);
+            "member.certificates[0]" "FIELD_REQUIRED" |w| m(w).certificates[0].clear();
+            "member.home" "FIELD_FORMAT" |w| m(w).home = "-".into();
+            "member.home" "FIELD_TOO_LONG" |w| m(w).home = long(33);
+        }
+        "freeze_member" FreezeMember {
+            "org" "FIELD_REQUIRED" |w| w.org.clear();
+            "org" "FIELD_FORMAT" |w| w.org = "a_b".into();
+            "reason" "FIELD_REQUIRED" |w| w.reason.clear();
+            "reason" "FIELD_TOO_LONG" |w| w.reason = long(513);
+            "reason" "FIELD_FORMAT" |w| w.reason = "\u{7f}".into();
+        }
+        "unfreeze_member" UnfreezeMember {
+            "org" "FIELD_REQUIRED" |w| w.org.clear();
+            "org" "FIELD_TOO_LONG" |w| w.org = long(33);
+        }
+        "expel_member" ExpelMember {
+            "org" "FIELD_FORMAT" |w| w.org = "a/b".into();
+            "reason" "FIELD_REQUIRED" |w| w.reason.clear();
+            "reason" "FIELD_TOO_LONG" |w| w.reason = long(513);
+        }
+        "add_key" AddKey {
+            "key" "FIELD_REQUIRED" |w| w.key = None;
+            "key.role" "FIELD_REQUIRED" |w| w.key.as_mut().unwrap().role = 0;
+            "key.role" "ENUM_UNKNOWN" |w| w.key.as_mut().unwrap().role = 7;
+            "key.public_key" "FIELD_REQUIRED" |w| w.key.as_mut().unwrap().public_key.clear();
+            "key.public_key" "FIELD_LENGTH" |w| w.key.as_mut().unwrap().public_key.truncate(32);
+            // Infinity, as SEC 1 writes it, padded.
+            "key.public_key" "FIELD_FORMAT" |w| w.key.as_mut().unwrap().public_key = vec![0; 33];
+        }
+        "revoke_key" RevokeKey {
+            "key_id" "FIELD_REQUIRED" |w| w.key_id.clear();
+            "key_id" "FIELD_LENGTH" |w| w.key_id.push(0);
+        }
+        "add_certificate" AddCertificate {
+            "fingerprint" "FIELD_REQUIRED" |w| w.fingerprint.clear();
+            "fingerprint" "FIELD_LENGTH" |w| w.fingerprint.truncate(20);
+        }
+        "revoke_certificate" RevokeCertificate {
+            "fingerprint" "FIELD_REQUIRED" |w| w.fingerprint.clear();
+            "fingerprint" "FIELD_LENGTH" |w| w.fingerprint.truncate(31);
+        }
+        "open_user" OpenUser {
+            "user" "FIELD_REQUIRED" |w| w.user.clear();
+            "user" "FIELD_LENGTH" |w| w.user = b"alice".to_vec();
+        }
+        "close_user" CloseUser {
+            "user" "FIELD_REQUIRED" |w| w.user.clear();
+            "user" "FIELD_LENGTH" |w| w.user.push(0);
+        }
+        "publish_catalogue" PublishCatalogue {
+            "catalogue" "FIELD_REQUIRED" |w| w.catalogue = None;
+            "catalogue.version" "FIELD_RANGE" |w| c(w).version = 0;
+            "catalogue.items" "FIELD_REQUIRED" |w| c(w).items.clear();
+            "catalogue.items" "TOO_MANY_ITEMS" |w| c(w).items = vec![c(w).items[0].clone(); 257];
+            "catalogue.items" "DUPLICATE_ITEM" |w| c(w).items.reverse();
+            "catalogue.items" "DUPLICATE_ITEM" |w| {
+                // One code under two names, in ascending order of names.
+                let mut again = c(w).items[2].clone();
+                again.name_zh.push('z');
+                c(w).items.push(again);
+            };
+            "catalogue.items[1].code" "FIELD_FORMAT" |w| c(w).items[1].code = "a-b".into();
+            "catalogue.items[1].name_zh" "FIELD_REQUIRED" |w| c(w).items[1].name_zh.clear();
+            "catalogue.items[1].name_en" "FIELD_TOO_LONG" |w| c(w).items[1].name_en = long(129);
+            "catalogue.purposes" "FIELD_REQUIRED" |w| c(w).purposes.clear();
+            "catalogue.purposes" "TOO_MANY_ITEMS" |w| c(w).purposes = vec![c(w).purposes[0].clone(); 65];
+            "catalogue.purposes" "DUPLICATE_ITEM" |w| c(w).purposes.reverse();
+            "catalogue.purposes" "DUPLICATE_ITEM" |w| {
+                let mut again = c(w).purposes[1].clone();
+                again.name_en.push('z');
+                c(w).purposes.push(again);
+            };
+            "catalogue.purposes[0].code" "FIELD_REQUIRED" |w| c(w).purposes[0].code.clear();
+            "catalogue.purposes[0].name_zh" "FIELD_TOO_LONG" |w| c(w).purposes[0].name_zh = long(129);
+            "catalogue.purposes[0].name_en" "FIELD_FORMAT" |w| c(w).purposes[0].name_en = "\t".into();
+        }
+        "register_source" RegisterSource {
+            "source" "FIELD_REQUIRED" |w| w.source = None;
+            "source.source" "FIELD_REQUIRED" |w| s(w).source.clear();
+            "source.operator" "FIELD_FORMAT" |w| s(w).operator = "上海".into();
+            "source.name" "FIELD_REQUIRED" |w| s(w).name.clear();
+            "source.name" "FIELD_TOO_LONG" |w| s(w).name = long(129);
+            "source.items" "FIELD_REQUIRED" |w| s(w).items.clear();
+            "source.items" "TOO_MANY_ITEMS" |w| s(w).items = many("item_", 65);
+            "source.items" "DUPLICATE_ITEM" |w| s(w).items.reverse();
+            "source.items[0]" "FIELD_FORMAT" |w| s(w).items[0] = "A".into();
+        }
+        "activate_source" ActivateSource {
+            "source" "FIELD_REQUIRED" |w| w.source.clear();
+            "source" "FIELD_TOO_LONG" |w| w.source = long(33);
+        }
+        "suspend_source" SuspendSource {
+            "source" "FIELD_FORMAT" |w| w.source = " ".into();
+            "reason" "FIELD_REQUIRED" |w| w.reason.clear();
+            "reason" "FIELD_TOO_LONG" |w| w.reason = long(513);
+        }
+        "retire_source" RetireSource {
+            "source" "FIELD_REQUIRED" |w| w.source.clear();
+            "source" "FIELD_FORMAT" |w| w.source = "a.b".into();
+        }
+        "register_digests" RegisterDigests {
+            "source" "FIELD_REQUIRED" |w| w.source.clear();
+            "items" "FIELD_REQUIRED" |w| w.items.clear();
+            "items" "TOO_MANY_ITEMS" |w| w.items = many("item_", 65);
+            "items" "DUPLICATE_ITEM" |w| w.items[1] = w.items[0].clone();
+            "items[1]" "FIELD_TOO_LONG" |w| w.items[1] = long(33);
+            "entries" "FIELD_REQUIRED" |w| w.entries.clear();
+            "entries" "TOO_MANY_ITEMS" |w| w.entries = vec![w.entries[0].clone(); 2_001];
+            "entries" "DUPLICATE_ITEM" |w| w.entries.reverse();
+            "entries" "DUPLICATE_ITEM" |w| w.entries[1] = w.entries[0].clone();
+            "entries[1].subject" "FIELD_REQUIRED" |w| w.entries[1].subject.clear();
+            "entries[1].subject" "FIELD_LENGTH" |w| w.entries[1].subject = b"91350100M000100Y43".to_vec();
+            "entries[0].root" "FIELD_REQUIRED" |w| w.entries[0].root.clear();
+            "entries[0].root" "FIELD_LENGTH" |w| w.entries[0].root.push(0);
+            "entries[0].item_set" "FIELD_REQUIRED" |w| w.entries[0].item_set = 0;
+            "entries[0].item_set" "FIELD_RANGE" |w| w.entries[0].item_set = 0b100;
+            "entries[0].item_set" "FIELD_RANGE" |w| w.entries[0].item_set = u64::MAX;
+        }
+        "withdraw_digests" WithdrawDigests {
+            "source" "FIELD_REQUIRED" |w| w.source.clear();
+            "subjects" "FIELD_REQUIRED" |w| w.subjects.clear();
+            "subjects" "TOO_MANY_ITEMS" |w| w.subjects = vec![bytes("x"); 2_001];
+            "subjects" "DUPLICATE_ITEM" |w| w.subjects.reverse();
+            "subjects[0]" "FIELD_LENGTH" |w| w.subjects[0].push(0);
+            "subjects[0]" "FIELD_REQUIRED" |w| w.subjects[0].clear();
+        }
+        "bind_subject_key" BindSubjectKey {
+            "subject" "FIELD_LENGTH" |w| w.subject = b"91350100M000100Y43".to_vec();
+            "public_key" "FIELD_REQUIRED" |w| w.public_key.clear();
+            "public_key" "FIELD_LENGTH" |w| w.public_key = vec![4; 65];
+            "public_key" "FIELD_FORMAT" |w| w.public_key[0] = 5;
+        }
+        "request_consent" RequestConsent {
+            "terms" "FIELD_REQUIRED" |w| w.terms = None;
+            "terms.subject" "FIELD_REQUIRED" |w| w.terms.as_mut().unwrap().subject.clear();
+        }
+        "grant_consent" GrantConsent {
+            "request" "FIELD_LENGTH" |w| w.request.push(0);
+            "terms" "FIELD_REQUIRED" |w| w.terms = None;
+            "terms.subject" "FIELD_REQUIRED" |w| t(w).subject.clear();
+            "terms.subject" "FIELD_LENGTH" |w| t(w).subject.push(0);
+            "terms.grantee" "FIELD_FORMAT" |w| t(w).grantee = "Bank".into();
+            "terms.branch" "FIELD_TOO_LONG" |w| t(w).branch = long(65);
+            "terms.branch" "FIELD_FORMAT" |w| t(w).branch = "\0".into();
+            "terms.purposes" "FIELD_REQUIRED" |w| t(w).purposes.clear();
+            "terms.purposes" "TOO_MANY_ITEMS" |w| t(w).purposes = many("p", 17);
+            "terms.purposes" "DUPLICATE_ITEM" |w| t(w).purposes.reverse();
+            "terms.purposes[0]" "FIELD_FORMAT" |w| t(w).purposes[0] = "Credit".into();
+            "terms.items" "FIELD_REQUIRED" |w| t(w).items.clear();
+            "terms.items" "TOO_MANY_ITEMS" |w| t(w).items = many("i", 65);
+            "terms.items" "DUPLICATE_ITEM" |w| t(w).items.reverse();
+            "terms.items[1]" "FIELD_REQUIRED" |w| t(w).items[1].clear();
+            "terms.sources" "TOO_MANY_ITEMS" |w| t(w).sources = many("s", 65);
+            "terms.sources" "DUPLICATE_ITEM" |w| t(w).sources.reverse();
+            "terms.sources[1]" "FIELD_FORMAT" |w| t(w).sources[1] = "a_b".into();
+            "terms.valid_until_ms" "FIELD_RANGE" |w| t(w).valid_until_ms = 1_000;
+            "terms.valid_until_ms" "FIELD_RANGE" |w| t(w).valid_from_ms = u64::MAX;
+            "terms.max_uses" "FIELD_RANGE" |w| t(w).max_uses = 0;
+            "terms.max_uses" "FIELD_RANGE" |w| t(w).max_uses = 1_000_001;
+            "terms.period_seconds" "FIELD_FORMAT" |w| t(w).period_seconds = 0;
+            "terms.period_seconds" "FIELD_FORMAT" |w| t(w).max_uses_per_period = 0;
+            "terms.data_life_days" "FIELD_RANGE" |w| t(w).data_life_days = 0;
+            "terms.data_life_days" "FIELD_RANGE" |w| t(w).data_life_days = 3_651;
+            "terms.document_digest" "FIELD_REQUIRED" |w| t(w).document_digest.clear();
+            "terms.document_digest" "FIELD_LENGTH" |w| t(w).document_digest.push(0);
+            "terms.text_digest" "FIELD_REQUIRED" |w| t(w).text_digest.clear();
+            "terms.text_digest" "FIELD_LENGTH" |w| t(w).text_digest.push(0);
+        }
+        "decline_consent" DeclineConsent {
+            "grant" "FIELD_REQUIRED" |w| w.grant.clear();
+            "grant" "FIELD_LENGTH" |w| w.grant.push(0);
+        }
+        "pause_consent" PauseConsent {
+            "grant" "FIELD_REQUIRED" |w| w.grant.clear();
+            "grant" "FIELD_LENGTH" |w| w.grant.push(0);
+        }
+        "resume_consent" ResumeConsent {
+            "grant" "FIELD_REQUIRED" |w| w.grant.clear();
+            "grant" "FIELD_LENGTH" |w| w.grant.push(0);
+        }
+        "revoke_consent" RevokeConsent {
+            "grant" "FIELD_REQUIRED" |w| w.grant.clear();
+            "grant" "FIELD_LENGTH" |w| w.grant.push(0);
+        }
+        "place_order" PlaceOrder {
+            "subject" "FIELD_REQUIRED" |w| w.subject.clear();
+            "subject" "FIELD_LENGTH" |w| w.subject = b"91350100M000100Y43".to_vec();
+            "grant" "FIELD_REQUIRED" |w| w.grant.clear();
+            "grant" "FIELD_LENGTH" |w| w.grant.push(0);
+            "purpose" "FIELD_REQUIRED" |w| w.purpose.clear();
+            "purpose" "FIELD_TOO_LONG" |w| w.purpose = long(33);
+            "purpose" "FIELD_FORMAT" |w| w.purpose = "credit approval".into();
+            "items" "FIELD_REQUIRED" |w| w.items.clear();
+            "items" "TOO_MANY_ITEMS" |w| w.items = many("i", 65);
+            "items" "DUPLICATE_ITEM" |w| w.items.reverse();
+            "items[1]" "FIELD_FORMAT" |w| w.items[1] = "纳税".into();
+            "user" "FIELD_REQUIRED" |w| w.user.clear();
+            "user" "FIELD_LENGTH" |w| w.user.push(0);
+            "branch" "FIELD_TOO_LONG" |w| w.branch = long(65);
+            "branch" "FIELD_FORMAT" |w| w.branch = "\u{1b}[31m".into();
+            "deadline_ms" "FIELD_RANGE" |w| w.deadline_ms = 99;
+            "deadline_ms" "FIELD_RANGE" |w| w.deadline_ms = 86_400_001;
+            "recipient" "FIELD_REQUIRED" |w| w.recipient.clear();
+            "recipient" "FIELD_LENGTH" |w| w.recipient.push(0);
+        }
+        "accept_part" AcceptPart {
+            "order" "FIELD_REQUIRED" |w| w.order.clear();
+            "part" "FIELD_RANGE" |w| w.part = 64;
+            "part" "FIELD_RANGE" |w| w.part = u32::MAX;
+        }
+        "deliver_part" DeliverPart {
+            "order" "FIELD_LENGTH" |w| w.order.push(0);
+            "part" "FIELD_RANGE" |w| w.part = 256;
+            "ciphertext_digest" "FIELD_REQUIRED" |w| w.ciphertext_digest.clear();
+            "ciphertext_digest" "FIELD_LENGTH" |w| w.ciphertext_digest.push(0);
+            "ciphertext_length" "FIELD_RANGE" |w| w.ciphertext_length = 0;
+            "ciphertext_length" "FIELD_RANGE" |w| w.ciphertext_length = 16_842_753;
+            "report_root" "FIELD_REQUIRED" |w| w.report_root.clear();
+            "report_root" "FIELD_LENGTH" |w| w.report_root.push(0);
+            "items" "FIELD_REQUIRED" |w| w.items.clear();
+            "items" "TOO_MANY_ITEMS" |w| w.items = many("i", 65);
+            "items" "DUPLICATE_ITEM" |w| w.items.reverse();
+            "items[0]" "FIELD_FORMAT" |w| w.items[0] = "-".into();
+            "seal_scheme" "FIELD_REQUIRED" |w| w.seal_scheme = 0;
+            "seal_scheme" "ENUM_UNKNOWN" |w| w.seal_scheme = 2;
+        }
+        "reject_part" RejectPart {
+            "order" "FIELD_REQUIRED" |w| w.order.clear();
+            "part" "FIELD_RANGE" |w| w.part = 64;
+            "reason" "FIELD_REQUIRED" |w| w.reason = 0;
+            "reason" "ENUM_UNKNOWN" |w| w.reason = 5;
+        }
+        "confirm_part" ConfirmPart {
+            "order" "FIELD_REQUIRED" |w| w.order.clear();
+            "part" "FIELD_RANGE" |w| w.part = 64;
+            "verdict" "FIELD_REQUIRED" |w| w.verdict = 0;
+            "verdict" "ENUM_UNKNOWN" |w| w.verdict = 5;
+            "verdict" "ENUM_UNKNOWN" |w| w.verdict = i32::MIN;
+        }
+        "cancel_order" CancelOrder {
+            "order" "FIELD_REQUIRED" |w| w.order.clear();
+            "order" "FIELD_LENGTH" |w| w.order.push(0);
+        }
+        "dispute_order" DisputeOrder {
+            "order" "FIELD_REQUIRED" |w| w.order.clear();
+            "statement_digest" "FIELD_REQUIRED" |w| w.statement_digest.clear();
+            "statement_digest" "FIELD_LENGTH" |w| w.statement_digest.push(0);
+        }
+        "settle_dispute" SettleDispute {
+            "order" "FIELD_LENGTH" |w| w.order.push(0);
+            "settlement_digest" "FIELD_REQUIRED" |w| w.settlement_digest.clear();
+            "settlement_digest" "FIELD_LENGTH" |w| w.settlement_digest.push(0);
+        }
+        "record_refusal" RecordRefusal {
+            "institution" "FIELD_REQUIRED" |w| w.institution.clear();
+            "institution" "FIELD_FORMAT" |w| w.institution = "a b".into();
+            "user" "FIELD_LENGTH" |w| w.user.push(0);
+            "subject" "FIELD_LENGTH" |w| w.subject = b"91350100M000100Y43".to_vec();
+            "purpose" "FIELD_TOO_LONG" |w| w.purpose = long(33);
+            "purpose" "FIELD_FORMAT" |w| w.purpose = "\r".into();
+            "items" "TOO_MANY_ITEMS" |w| w.items = many("i", 65);
+            "items" "DUPLICATE_ITEM" |w| w.items.reverse();
+            "items[0]" "FIELD_TOO_LONG" |w| w.items[0] = long(33);
+            "grant" "FIELD_LENGTH" |w| w.grant.push(0);
+            "reason" "FIELD_REQUIRED" |w| w.reason.clear();
+            "reason" "FIELD_TOO_LONG" |w| w.reason = "A".repeat(65);
+            "reason" "FIELD_FORMAT" |w| w.reason = "user unknown".into();
+        }
+    };
+    rows
+}
+
+#[track_caller]
+fn check(encoded: &[u8], field: &str, code: &str) {
+    let fault = Tx::parse(encoded).expect_err(&format!("{field} {code} was accepted"));
+    assert_eq!((fault.field.as_str(), fault.problem.code()), (field, code));
+    // What is wrong is said in words, too, and never by repeating the input's own text.
+    assert!(fault.to_string().starts_with(field), "{fault}");
+}
+
+#[test]
+fn every_action_is_accepted_when_it_is_right() {
+    for (name, action) in actions() {
+        let encoded = outer(action).encode_to_vec();
+        let tx = Tx::parse(&encoded).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        assert_eq!(tx.action_name(), name);
+        assert_eq!(tx.encoded(), encoded);
+    }
+}
+
+#[test]
+fn every_wrong_field_of_every_action_is_named_with_its_problem() {
+    for row in rows() {
+        let field = format!("{}.{}", row.action, row.field);
+        check(&outer(row.made).encode_to_vec(), &field, row.code);
+    }
+}
+
+/// Fields of a message in the contract: name and type.
+fn fields_of(message: &str) -> Vec<(String, String)> {
+    let start = format!("message {message} {{\n");
+    let text = CONTRACT
+        .iter()
+        .find_map(|file| file.split_once(&start))
+        .unwrap_or_else(|| panic!("no message {message}"))
+        .1;
+    let body = text.split_once("\n}").unwrap().0;
+    body.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(declared, _)| {
+            let mut words = declared.split(' ').rev();
+            let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+            (name.to_owned(), kind.to_owned())
+        })
+        .collect()
+}
+
+/// Paths of all fields below a message, down to scalars.
+fn paths(message: &str, prefix: &str) -> Vec<String> {
+    let nested = [
+        "Member",
+        "MemberKey",
+        "Catalogue",
+        "CatalogueItem",
+        "CataloguePurpose",
+        "DataSource",
+        "DigestEntry",
+        "ConsentTerms",
+    ];
+    fields_of(message)
+        .into_iter()
+        .flat_map(|(name, kind)| {
+            let path = format!("{prefix}{name}");
+            if nested.contains(&kind.as_str()) {
+                paths(&kind, &format!("{path}."))
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn no_field_of_an_action_is_without_a_row() {
+    // Every value of these means something.
+    let any_value = [
+        "register_digests.entries.as_of_day",
+        "request_consent.lapses_at_ms",
+        "grant_consent.terms.valid_from_ms",
+        "grant_consent.terms.max_uses_per_period",
+        "grant_consent.terms.onward_sharing",
+    ];
+    let have: BTreeSet<String> = rows()
+        .iter()
+        .map(|row| {
+            let plain: String = row
+                .field
+                .chars()
+                .filter(|c| !matches!(c, '[' | ']' | '0'..='9'))
+                .collect();
+            format!("{}.{plain}", row.action)
+        })
+        .collect();
+    let mut seen = 0;
+    for (field, kind) in fields_of("TxBody") {
+        if ["version", "chain_id", "nonce", "expires_at_height"].contains(&field.as_str()) {
+            continue;
+        }
+        seen += 1;
+        // Both have the same terms, which are one type.
+        let shared = field == "request_consent";
+        for path in paths(&kind, &format!("{field}.")) {
+            assert!(
+                have.contains(&path)
+                    || any_value.contains(&path.as_str())
+                    || (shared && path.contains(".terms.")),
+                "no row for {path}"
+            );
+        }
+    }
+    assert_eq!(seen, actions().len(), "an action has no sample");
+}
+
+#[test]
+fn what_surrounds_an_action_is_checked_too() {
+    let (_, action) = actions().swap_remove(0);
+    let with_body = |change: &dyn Fn(&mut wire::TxBody)| {
+        let mut made = body(action.clone());
+        change(&mut made);
+        wire::Transaction {
+            body: made.encode_to_vec(),
+            ..outer(action.clone())
+        }
+        .encode_to_vec()
+    };
+    let with = |change: &dyn Fn(&mut wire::Transaction)| {
+        let mut made = outer(action.clone());
+        change(&mut made);
+        made.encode_to_vec()
+    };
+    let n =
+        hex::decode("fffffffeffffffffffffffffffffffff7203df6b21c6052b53bbf40939d54123").unwrap();
+    let half = [1_u8; 32].to_vec();
+    let zero = [0_u8; 32].to_vec();
+    let signature = |r: &[u8], s: &[u8]| {
+        let both = [r, s].concat();
+        with(&|w| w.signature = both.clone())
+    };
+    let good = outer(action.clone()).encode_to_vec();
+    let plus = |extra: &[u8]| [good.as_slice(), extra].concat();
+    #[rustfmt::skip]
+    let rows: Vec<(Vec<u8>, &str, &str)> = vec![
+        (vec![], "transaction.body", REQUIRED),
+        (with(&|w| w.body.clear()), "transaction.body", REQUIRED),
+        (with(&|w| w.body = vec![0; MAX_BODY_BYTES + 1]), "transaction.body", "FIELD_TOO_LONG"),
+        (vec![0; MAX_TX_BYTES + 1], "transaction", "FIELD_TOO_LONG"),
+        (with(&|w| w.signer.clear()), "transaction.signer", REQUIRED),
+        (with(&|w| w.signer.push(0)), "transaction.signer", "FIELD_LENGTH"),
+        (with(&|w| w.signature.clear()), "transaction.signature", REQUIRED),
+        (with(&|w| w.signature.truncate(63)), "transaction.signature", "FIELD_LENGTH"),
+        (with(&|w| w.signature.push(0)), "transaction.signature", "FIELD_LENGTH"),
+        // r or s that no signature has: 0, n, and beyond.
+        (signature(&zero, &zero), "transaction.signature", "FIELD_FORMAT"),
+        (signature(&zero, &half), "transaction.signature", "FIELD_FORMAT"),
+        (signature(&half, &zero), "transaction.signature", "FIELD_FORMAT"),
+        (signature(&n, &half), "transaction.signature", "FIELD_FORMAT"),
+        (signature(&half, &n), "transaction.signature", "FIELD_FORMAT"),
+        (signature(&[0xff; 32], &half), "transaction.signature", "FIELD_FORMAT"),
+        (with_body(&|w| w.version = 0), "body.version", "FIELD_RANGE"),
+        (with_body(&|w| w.version = 2), "body.version", "FIELD_RANGE"),
+        (with_body(&|w| w.chain_id.clear()), "body.chain_id", REQUIRED),
+        (with_body(&|w| w.chain_id.push(0)), "body.chain_id", "FIELD_LENGTH"),
+        (with_body(&|w| w.nonce.clear()), "body.nonce", REQUIRED),
+        (with_body(&|w| w.nonce.push(0)), "body.nonce", "FIELD_LENGTH"),
+        (with_body(&|w| w.action = None), "body.action", REQUIRED),
+        // No message at all, and messages that are not written as they must be.
+        (good[..good.len() - 1].to_vec(), "transaction", "MESSAGE_MALFORMED"),
+        (with(&|w| { w.body.pop(); }), "body", "MESSAGE_MALFORMED"),
+        (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(), "transaction", "MESSAGE_MALFORMED"),
+        // An unknown field, a field twice, a field left at its default but written.
+        (plus(&[0x20, 1]), "transaction", "NOT_CANONICAL"),
+        (plus(&[0x12, 1, 7]), "transaction", "NOT_CANONICAL"),
+        (with(&|w| w.body.extend([0x08, 1])), "body", "NOT_CANONICAL"),
+        (with(&|w| w.body.extend([0x20, 0])), "body", "NOT_CANONICAL"),
+        // The version as a varint of two bytes.
+        (with(&|w| { w.body.splice(1..2, [0x81, 0x00]); }), "body", "NOT_CANONICAL"),
+    ];
+    for (encoded, field, code) in rows {
+        check(&encoded, field, code);
+    }
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_no_message() {
+    let A::FreezeMember(_) = sample("freeze_member") else {
+        panic!("another variant")
+    };
+    let mut made = body(sample("freeze_member")).encode_to_vec();
+    let at = made
+        .windows(7)
+        .position(|window| window == b"js-bank")
+        .unwrap();
+    made[at] = 0xff;
+    let encoded = wire::Transaction {
+        body: made,
+        ..outer(sample("freeze_member"))
+    }
+    .encode_to_vec();
+    check(&encoded, "body", "MESSAGE_MALFORMED");
+}
+
+#[test]
+fn wrong_headers_name_the_field() {
+    type Change = fn(&mut wire::Header);
+    #[rustfmt::skip]
+    let rows: &[(Change, &str, &str)] = &[
+        (|w| w.version = 0, "header.version", "FIELD_RANGE"),
+        (|w| w.version = 2, "header.version", "FIELD_RANGE"),
+        (|w| w.chain_id.clear(), "header.chain_id", REQUIRED),
+        (|w| w.chain_id.push(0), "header.chain_id", "FIELD_LENGTH"),
+        (|w| w.height = 0, "header.height", "FIELD_RANGE"),
+        (|w| w.parent.clear(), "header.parent", REQUIRED),
+        (|w| w.parent.push(0), "header.parent", "FIELD_LENGTH"),
+        (|w| w.tx_count = 10_001, "header.tx_count", "FIELD_RANGE"),
+        (|w| w.tx_root.push(0), "header.tx_root", "FIELD_LENGTH"),
+        (|w| w.outcome_root.clear(), "header.outcome_root", REQUIRED),
+        (|w| w.state_commitment.push(0), "header.state_commitment", "FIELD_LENGTH"),
+        (|w| w.history_root.clear(), "header.history_root", REQUIRED),
+        (|w| w.validator_set.push(0), "header.validator_set", "FIELD_LENGTH"),
+        (|w| w.proposer.clear(), "header.proposer", REQUIRED),
+        (|w| w.proposer.push(0), "header.proposer", "FIELD_LENGTH"),
+    ];
+    let good = crate::golden::header().encode();
+    let decoded = wire::Header::decode(&good[..]).unwrap();
+    for (change, field, code) in rows {
+        let mut made = decoded.clone();
+        change(&mut made);
+        let fault = Header::parse(&made.encode_to_vec()).unwrap_err();
+        assert_eq!(
+            (fault.field.as_str(), fault.problem.code()),
+            (*field, *code)
+        );
+    }
+    let unknown_field = [good.as_slice(), &[0x70, 1]].concat();
+    for (encoded, code) in [
+        (&good[1..], "MESSAGE_MALFORMED"),
+        (&unknown_field[..], "NOT_CANONICAL"),
+    ] {
+        assert_eq!(Header::parse(encoded).unwrap_err().problem.code(), code);
+    }
+}
+
+#[test]
+fn wrong_certificates_name_the_field() {
+    type Change = fn(&mut wire::Certificate);
+    #[rustfmt::skip]
+    let rows: &[(Change, &str, &str)] = &[
+        (|w| w.header_hash.clear(), "header_hash", REQUIRED),
+        (|w| w.header_hash.push(0), "header_hash", "FIELD_LENGTH"),
+        (|w| w.signatures.clear(), "signatures", REQUIRED),
+        (|w| w.signatures = vec![w.signatures[0].clone(); 129], "signatures", "TOO_MANY_ITEMS"),
+        (|w| w.signatures = vec![w.signatures[0].clone(); 2], "signatures", "DUPLICATE_ITEM"),
+        (|w| w.signatures.reverse(), "signatures", "DUPLICATE_ITEM"),
+        (|w| w.signatures[1].validator.clear(), "signatures[1].validator", REQUIRED),
+        (|w| w.signatures[1].validator.push(0), "signatures[1].validator", "FIELD_LENGTH"),
+        (|w| w.signatures[0].signature.clear(), "signatures[0].signature", REQUIRED),
+        (|w| w.signatures[0].signature.push(0), "signatures[0].signature", "FIELD_LENGTH"),
+        (|w| w.signatures[0].signature.fill(0), "signatures[0].signature", "FIELD_FORMAT"),
+        (|w| w.signatures[0].signature.fill(0xff), "signatures[0].signature", "FIELD_FORMAT"),
+    ];
+    let good = wire::Certificate::from(&crate::golden::certificate());
+    for (change, field, code) in rows {
+        let mut made = good.clone();
+        change(&mut made);
+        let fault: Malformed = Certificate::try_from(&made).unwrap_err();
+        assert_eq!(
+            (fault.field.as_str(), fault.problem.code()),
+            (*field, *code)
+        );
+    }
+    assert_eq!(
+        Certificate::try_from(&good),
+        Ok(crate::golden::certificate())
+    );
+}

@@ -1,0 +1,233 @@
+//! One valid sample of every action and of everything else that is hashed or signed.
+
+use xinqiao_crypto::{Digest, SecretKey, sm3};
+use xinqiao_ledger::wire::{self, tx_body::Action as A};
+
+/// A secret key that is the same in every run.
+pub(crate) fn secret(number: u8) -> SecretKey {
+    SecretKey::from_bytes(&[number; 32]).unwrap()
+}
+
+/// The compressed public half of it.
+pub(crate) fn public(number: u8) -> Vec<u8> {
+    secret(number).public().to_sec1().to_vec()
+}
+
+/// 32 bytes that stand for something.
+pub(crate) fn digest(name: &str) -> Digest {
+    sm3(name.as_bytes())
+}
+
+pub(crate) fn bytes(name: &str) -> Vec<u8> {
+    digest(name).as_bytes().to_vec()
+}
+
+pub(crate) fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+pub(crate) fn member() -> wire::Member {
+    let mut certificates = vec![bytes("certificate 1"), bytes("certificate 2")];
+    certificates.sort();
+    wire::Member {
+        org: "js-bank".into(),
+        kind: wire::MemberKind::Institution.into(),
+        name: "江苏银行（示例）".into(),
+        region: "32".into(),
+        gateway_endpoint: "https://gateway.example:7443".into(),
+        keys: vec![
+            wire::MemberKey {
+                public_key: public(21),
+                role: wire::KeyRole::Admin.into(),
+            },
+            wire::MemberKey {
+                public_key: std::iter::once(4).chain([9; 64]).collect(),
+                role: wire::KeyRole::Token.into(),
+            },
+        ],
+        certificates,
+        home: "js-bureau".into(),
+    }
+}
+
+pub(crate) fn catalogue() -> wire::Catalogue {
+    let item = |code: &str, zh: &str, en: &str| wire::CatalogueItem {
+        code: code.into(),
+        name_zh: zh.into(),
+        name_en: en.into(),
+    };
+    let purpose = |code: &str, zh: &str, en: &str| wire::CataloguePurpose {
+        code: code.into(),
+        name_zh: zh.into(),
+        name_en: en.into(),
+    };
+    wire::Catalogue {
+        version: 1,
+        items: vec![
+            item("customs_record", "海关记录", "customs record"),
+            item("registration", "登记信息", "registration"),
+            item("tax_payment", "纳税信息", "tax payments"),
+        ],
+        purposes: vec![
+            purpose("credit_approval", "贷前审批", "credit approval"),
+            purpose("post_loan", "贷后管理", "post-loan management"),
+        ],
+    }
+}
+
+pub(crate) fn source() -> wire::DataSource {
+    wire::DataSource {
+        source: "sh-tax".into(),
+        operator: "sh-bureau".into(),
+        name: "上海税务（示例）".into(),
+        items: texts(&["registration", "tax_payment"]),
+    }
+}
+
+pub(crate) fn terms() -> wire::ConsentTerms {
+    wire::ConsentTerms {
+        subject: bytes("subject"),
+        grantee: "js-bank".into(),
+        branch: "苏州分行".into(),
+        purposes: texts(&["credit_approval", "post_loan"]),
+        items: texts(&["registration", "tax_payment"]),
+        sources: texts(&["sh-tax", "zj-customs"]),
+        valid_from_ms: 1_000,
+        valid_until_ms: 2_000,
+        max_uses: 10,
+        max_uses_per_period: 2,
+        period_seconds: 86_400,
+        data_life_days: 365,
+        onward_sharing: true,
+        document_digest: bytes("document"),
+        text_digest: bytes("text"),
+    }
+}
+
+pub(crate) fn digests() -> wire::RegisterDigests {
+    let entry = |name: &str, item_set| wire::DigestEntry {
+        subject: bytes(name),
+        root: bytes(&format!("root of {name}")),
+        item_set,
+        as_of_day: 20_000,
+    };
+    let mut entries = vec![entry("subject", 3), entry("other subject", 1)];
+    entries.sort_by(|left, right| left.subject.cmp(&right.subject));
+    wire::RegisterDigests {
+        source: "sh-tax".into(),
+        items: texts(&["registration", "tax_payment"]),
+        entries,
+    }
+}
+
+pub(crate) fn order() -> wire::PlaceOrder {
+    wire::PlaceOrder {
+        subject: bytes("subject"),
+        grant: bytes("grant"),
+        purpose: "credit_approval".into(),
+        items: texts(&["registration", "tax_payment"]),
+        user: bytes("user"),
+        branch: "苏州分行".into(),
+        deadline_ms: 30_000,
+        recipient: bytes("recipient"),
+    }
+}
+
+pub(crate) fn delivery() -> wire::DeliverPart {
+    wire::DeliverPart {
+        order: bytes("order"),
+        part: 1,
+        ciphertext_digest: bytes("ciphertext"),
+        ciphertext_length: 4_096,
+        report_root: bytes("root of subject"),
+        items: texts(&["registration", "tax_payment"]),
+        seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+    }
+}
+
+/// One of every action, valid, under its name in the contract.
+pub(crate) fn actions() -> Vec<(&'static str, A)> {
+    let org = || "js-bank".to_owned();
+    let reason = || "逾期未整改".to_owned();
+    let source_id = || "sh-tax".to_owned();
+    let grant = || bytes("grant");
+    let part = 1;
+    let mut subjects = vec![bytes("subject"), bytes("other subject")];
+    subjects.sort();
+    #[rustfmt::skip]
+    let actions = vec![
+        ("admit_member", A::AdmitMember(wire::AdmitMember { member: Some(member()) })),
+        ("freeze_member", A::FreezeMember(wire::FreezeMember { org: org(), reason: reason() })),
+        ("unfreeze_member", A::UnfreezeMember(wire::UnfreezeMember { org: org() })),
+        ("expel_member", A::ExpelMember(wire::ExpelMember { org: org(), reason: reason() })),
+        ("add_key", A::AddKey(wire::AddKey { key: Some(wire::MemberKey {
+            public_key: public(22),
+            role: wire::KeyRole::Agent.into(),
+        }) })),
+        ("revoke_key", A::RevokeKey(wire::RevokeKey { key_id: bytes("key") })),
+        ("add_certificate", A::AddCertificate(wire::AddCertificate { fingerprint: bytes("certificate") })),
+        ("revoke_certificate", A::RevokeCertificate(wire::RevokeCertificate { fingerprint: bytes("certificate") })),
+        ("open_user", A::OpenUser(wire::OpenUser { user: bytes("user") })),
+        ("close_user", A::CloseUser(wire::CloseUser { user: bytes("user") })),
+        ("publish_catalogue", A::PublishCatalogue(wire::PublishCatalogue { catalogue: Some(catalogue()) })),
+        ("register_source", A::RegisterSource(wire::RegisterSource { source: Some(source()) })),
+        ("activate_source", A::ActivateSource(wire::ActivateSource { source: source_id() })),
+        ("suspend_source", A::SuspendSource(wire::SuspendSource { source: source_id(), reason: reason() })),
+        ("retire_source", A::RetireSource(wire::RetireSource { source: source_id() })),
+        ("register_digests", A::RegisterDigests(digests())),
+        ("withdraw_digests", A::WithdrawDigests(wire::WithdrawDigests { source: source_id(), subjects })),
+        ("bind_subject_key", A::BindSubjectKey(wire::BindSubjectKey {
+            subject: bytes("subject"),
+            public_key: public(23),
+        })),
+        ("request_consent", A::RequestConsent(wire::RequestConsent { terms: Some(terms()), lapses_at_ms: 1_500 })),
+        ("grant_consent", A::GrantConsent(wire::GrantConsent { request: bytes("request"), terms: Some(terms()) })),
+        ("decline_consent", A::DeclineConsent(wire::DeclineConsent { grant: grant() })),
+        ("pause_consent", A::PauseConsent(wire::PauseConsent { grant: grant() })),
+        ("resume_consent", A::ResumeConsent(wire::ResumeConsent { grant: grant() })),
+        ("revoke_consent", A::RevokeConsent(wire::RevokeConsent { grant: grant() })),
+        ("place_order", A::PlaceOrder(order())),
+        ("accept_part", A::AcceptPart(wire::AcceptPart { order: bytes("order"), part })),
+        ("deliver_part", A::DeliverPart(delivery())),
+        ("reject_part", A::RejectPart(wire::RejectPart {
+            order: bytes("order"),
+            part,
+            reason: wire::PartRejection::DigestMismatch.into(),
+        })),
+        ("confirm_part", A::ConfirmPart(wire::ConfirmPart {
+            order: bytes("order"),
+            part,
+            verdict: wire::Verdict::Confirmed.into(),
+        })),
+        ("cancel_order", A::CancelOrder(wire::CancelOrder { order: bytes("order") })),
+        ("dispute_order", A::DisputeOrder(wire::DisputeOrder {
+            order: bytes("order"),
+            statement_digest: bytes("statement"),
+        })),
+        ("settle_dispute", A::SettleDispute(wire::SettleDispute {
+            order: bytes("order"),
+            settlement_digest: bytes("settlement"),
+        })),
+        ("record_refusal", A::RecordRefusal(wire::RecordRefusal {
+            institution: org(),
+            user: bytes("user"),
+            subject: bytes("subject"),
+            purpose: "credit_approval".into(),
+            items: texts(&["registration", "tax_payment"]),
+            grant: grant(),
+            reason: "USER_UNKNOWN".into(),
+        })),
+    ];
+    actions
+}
+
+/// A body around an action, the same in every run.
+pub(crate) fn body(action: A) -> wire::TxBody {
+    wire::TxBody {
+        version: 1,
+        chain_id: bytes("chain"),
+        nonce: (0..16).collect(),
+        expires_at_height: 300,
+        action: Some(action),
+    }
+}

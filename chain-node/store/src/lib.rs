@@ -1,1 +1,26 @@
-//! xinqiao-store
+//! The ledger on disk: one RocksDB per node, and one synced write batch per block.
+//!
+//! ```text
+//!   candidates ──▶ Store::execute ──▶ Execution (header, outcomes, writes)     reads only
+//!   certificate ─▶ Store::commit ───▶ state, block, outcomes, index, history, tip: all or nothing
+//!                  Reader / View ───▶ everyone else, at the same time
+//! ```
+//!
+//! [`Store`] is the one writer and has one owner; a [`Reader`] is handed to whoever reads, and a
+//! [`View`] is one consistent state. What was committed survives kill -9 and a power cut; what was
+//! not leaves no trace. Not here: who may certify a block, and what to do when executions differ.
+
+mod database;
+mod error;
+mod execution;
+mod layout;
+mod read;
+mod verify;
+mod write;
+
+pub use error::Error;
+pub use execution::{Execution, Slot};
+pub use layout::Tip;
+pub use read::{Place, Reader, StoredHead, View};
+pub use verify::{Report, verify};
+pub use write::Store;

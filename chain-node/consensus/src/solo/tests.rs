@@ -84,12 +84,7 @@ fn every_input_has_its_effects() {
     let after = at(8, NOW, None);
     let unexpected = |input, state| Err(Error::Unexpected { input, state });
 
-    check(
-        "nothing waits: no block",
-        idle,
-        vec![tick(NOW)],
-        Ok(vec![]),
-    );
+    check("nothing waits: no block", idle, vec![tick(NOW)], Ok(vec![]));
     check(
         "something waits: a block at once",
         idle,

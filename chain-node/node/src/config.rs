@@ -1,0 +1,100 @@
+//! What a node is told when it starts. Reading it from files is the command line's work.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use xinqiao_crypto::SecretKey;
+use xinqiao_ledger::genesis::Genesis;
+use xinqiao_rpc::{Identity, Limits};
+
+/// What a node is, with what it takes to be that.
+pub enum Role {
+    /// Proposes and certifies blocks.
+    Validator {
+        /// A validator's key of the genesis.
+        key: SecretKey,
+    },
+    /// Follows, executes again, and relays transactions.
+    Follower,
+    /// Follows and executes again. It has no way to write.
+    Observer,
+}
+
+impl std::fmt::Debug for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Validator { .. } => "Validator",
+            Self::Follower => "Follower",
+            Self::Observer => "Observer",
+        })
+    }
+}
+
+/// A node that blocks are followed from and transactions relayed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The organisation that its certificate must name.
+    pub org: String,
+    /// Where it listens: `https://host:port`.
+    pub uri: String,
+}
+
+/// How much may wait for a block. Beyond it submissions are refused with `MEMPOOL_FULL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MempoolLimits {
+    /// Transactions.
+    pub txs: usize,
+    /// Bytes.
+    pub bytes: usize,
+    /// Transactions of one signer.
+    pub signer_txs: usize,
+    /// Bytes of one signer.
+    pub signer_bytes: usize,
+}
+
+impl Default for MempoolLimits {
+    fn default() -> Self {
+        Self {
+            txs: 20_000,
+            bytes: 64 << 20,
+            signer_txs: 10_000,
+            signer_bytes: 32 << 20,
+        }
+    }
+}
+
+/// What a node is told when it starts.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// Its store's directory; made if it is missing.
+    pub data_dir: PathBuf,
+    /// What the chain began with.
+    pub genesis: Arc<Genesis>,
+    /// What it is.
+    pub role: Role,
+    /// Where it listens; nowhere if it serves its own process alone.
+    pub listen: Option<SocketAddr>,
+    /// Its TLS identity.
+    pub identity: Identity,
+    /// Whom it follows and relays to, in order of preference. None for a validator.
+    pub upstreams: Vec<Upstream>,
+    /// How much may wait.
+    pub mempool: MempoolLimits,
+    /// The transport's limits.
+    pub limits: Limits,
+}
+
+impl NodeConfig {
+    /// A configuration with default limits, that listens nowhere and follows nobody.
+    pub fn new(data_dir: PathBuf, genesis: Arc<Genesis>, role: Role, identity: Identity) -> Self {
+        Self {
+            data_dir,
+            genesis,
+            role,
+            listen: None,
+            identity,
+            upstreams: Vec::new(),
+            mempool: MempoolLimits::default(),
+            limits: Limits::default(),
+        }
+    }
+}

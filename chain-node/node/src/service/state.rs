@@ -1,0 +1,174 @@
+//! `StateService`: the contracts' state at the tip.
+
+use tonic::{Request, Response, Status};
+use xinqiao_contracts::query;
+use xinqiao_crypto::{Digest, KeyId};
+use xinqiao_ledger::{
+    ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TxId},
+    malformed::{Malformed, Problem},
+    wire::{self, get_member_request::By, state_service_server::StateService},
+};
+use xinqiao_rpc::{Fault, Reason};
+
+use super::{ask, failed};
+use crate::{fault, replica::Replica};
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) replica: Replica,
+}
+
+fn unknown(reason: Reason) -> impl FnOnce() -> Status {
+    move || Fault::new(reason).status()
+}
+
+#[tonic::async_trait]
+impl StateService for State {
+    async fn get_member(
+        &self,
+        request: Request<wire::GetMemberRequest>,
+    ) -> Result<Response<wire::GetMemberResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let found = match &wanted.by {
+                None => return Err(fault::malformed(Malformed::new("by", Problem::Required))),
+                Some(By::Org(org)) => {
+                    let org = OrgId::parse("org", org).map_err(fault::malformed)?;
+                    query::member(state, &org)
+                }
+                Some(By::Certificate(print)) => {
+                    let print =
+                        Fingerprint::parse("certificate", print).map_err(fault::malformed)?;
+                    query::member_by_certificate(state, &print)
+                }
+                Some(By::KeyId(id)) => {
+                    // A key id is a digest of 32 bytes like every other id.
+                    let TxId(id) = TxId::parse("key_id", id).map_err(fault::malformed)?;
+                    query::member_by_key(state, &KeyId::from(Digest::from(*id.as_bytes())))
+                }
+            };
+            let member = found
+                .map_err(failed)?
+                .ok_or_else(unknown(Reason::MemberUnknown))?;
+            Ok(wire::GetMemberResponse {
+                member: Some((&member).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<wire::ListMembersRequest>,
+    ) -> Result<Response<wire::ListMembersResponse>, Status> {
+        let answer = ask(&self.replica, request, |_, state| {
+            let members = query::members(state).map_err(failed)?;
+            Ok(wire::ListMembersResponse {
+                members: members.iter().map(Into::into).collect(),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_sources(
+        &self,
+        request: Request<wire::ListSourcesRequest>,
+    ) -> Result<Response<wire::ListSourcesResponse>, Status> {
+        let answer = ask(&self.replica, request, |_, state| {
+            let sources = query::sources(state).map_err(failed)?;
+            Ok(wire::ListSourcesResponse {
+                sources: sources.iter().map(Into::into).collect(),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_catalogue(
+        &self,
+        request: Request<wire::GetCatalogueRequest>,
+    ) -> Result<Response<wire::GetCatalogueResponse>, Status> {
+        let answer = ask(&self.replica, request, |_, state| {
+            let catalogue = query::catalogue(state).map_err(failed)?;
+            Ok(wire::GetCatalogueResponse {
+                catalogue: Some((&catalogue).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_digest(
+        &self,
+        request: Request<wire::GetDigestRequest>,
+    ) -> Result<Response<wire::GetDigestResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let subject = Subject::parse("subject", &wanted.subject).map_err(fault::malformed)?;
+            let source = SourceId::parse("source", &wanted.source).map_err(fault::malformed)?;
+            if query::source(state, &source).map_err(failed)?.is_none() {
+                return Err(unknown(Reason::SourceUnknown)());
+            }
+            let digest = query::digest(state, &subject, &source)
+                .map_err(failed)?
+                .ok_or_else(unknown(Reason::DigestNotFound))?;
+            Ok((&digest).into())
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_grant(
+        &self,
+        request: Request<wire::GetGrantRequest>,
+    ) -> Result<Response<wire::GetGrantResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let id = GrantId::parse("grant", &wanted.grant).map_err(fault::malformed)?;
+            let grant = query::grant(state, &id)
+                .map_err(failed)?
+                .ok_or_else(unknown(Reason::ConsentNotFound))?;
+            Ok(wire::GetGrantResponse {
+                grant: Some((&grant).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<wire::ListGrantsRequest>,
+    ) -> Result<Response<wire::ListGrantsResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let subject = Subject::parse("subject", &wanted.subject).map_err(fault::malformed)?;
+            let grantee = match wanted.grantee.as_str() {
+                "" => None,
+                org => Some(OrgId::parse("grantee", org).map_err(fault::malformed)?),
+            };
+            let grants = query::grants_of(state, &subject).map_err(failed)?;
+            Ok(wire::ListGrantsResponse {
+                grants: grants
+                    .iter()
+                    .filter(|grant| {
+                        grantee
+                            .as_ref()
+                            .is_none_or(|org| *org == grant.terms.grantee)
+                    })
+                    .map(Into::into)
+                    .collect(),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<wire::GetOrderRequest>,
+    ) -> Result<Response<wire::GetOrderResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let id = OrderId::parse("order", &wanted.order).map_err(fault::malformed)?;
+            let order = query::order(state, &id)
+                .map_err(failed)?
+                .ok_or_else(unknown(Reason::OrderNotFound))?;
+            Ok(wire::GetOrderResponse {
+                order: Some((&order).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+}

@@ -1,0 +1,243 @@
+//! Starting a node and stopping it: wiring only.
+
+use std::{net::SocketAddr, pin::Pin, sync::Arc};
+
+use tokio::{sync::watch, task::JoinHandle};
+use xinqiao_consensus::Solo;
+use xinqiao_ledger::{
+    genesis::Engine,
+    wire::{
+        audit_service_server::AuditServiceServer, ledger_service_server::LedgerServiceServer,
+        state_service_server::StateServiceServer,
+        submission_service_server::SubmissionServiceServer,
+    },
+};
+use xinqiao_rpc::{
+    BoundServer, ExpectedPeer, Identity, Limits, Role as Process, ServerBuilder, limited, tls,
+};
+use xinqiao_store::Store;
+
+use crate::{
+    config::{NodeConfig, Role, Upstream},
+    error::Error,
+    follower::Follower,
+    intake::Intake,
+    relay::Relay,
+    replica::{Replica, Way},
+    service::{audit::Audit, ledger::Ledger, state::State, submission::Submission},
+    shared::{Shared, stopped},
+    upstream::Feed,
+    validator::{Validator, position},
+    verifier::Verifier,
+};
+
+/// A ledger node.
+#[derive(Debug, Clone, Copy)]
+pub struct Node;
+
+/// A running node.
+#[derive(Debug)]
+pub struct NodeHandle {
+    /// Its view of the chain.
+    pub replica: Replica,
+    /// Where it listens, if it does.
+    pub local_addr: Option<SocketAddr>,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl NodeHandle {
+    /// Waits until it has stopped: told to, or because it cannot go on.
+    ///
+    /// # Errors
+    /// [`Error`] when it could not go on. The process should end then, and be started again.
+    pub async fn join(self) -> Result<(), Error> {
+        // It reads the store, which is free for others once nobody does.
+        drop(self.replica);
+        self.task.await?
+    }
+}
+
+/// The loop that owns the store.
+type Work = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+impl Node {
+    /// Opens the store, starts following or proposing, and listens. It runs until `shutdown`
+    /// completes.
+    ///
+    /// # Errors
+    /// [`Error`] when the store cannot be opened, the address not be bound, or the configuration
+    /// does not fit the genesis.
+    pub async fn start(
+        config: NodeConfig,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<NodeHandle, Error> {
+        let (data_dir, genesis) = (config.data_dir.clone(), Arc::clone(&config.genesis));
+        let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, &genesis)).await??;
+        let tip = store.tip();
+        let (stopping, stop) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            genesis: Arc::clone(&config.genesis),
+            chain: store.chain(),
+            validators: store.validators().clone(),
+            reader: store.reader(),
+            verifier: Verifier::new(config.genesis.distinguishing_id.clone()),
+            tip: watch::Sender::new(tip),
+            halted: watch::Sender::new(store.reader().halted()?),
+            stop: stop.clone(),
+        });
+        if let Some(reason) = shared.halted() {
+            tracing::error!(%reason, "the node had halted before it was stopped, and stays halted");
+        }
+        let role = format!("{:?}", config.role);
+        let (listen, identity, limits) = (
+            config.listen,
+            config.identity.clone(),
+            config.limits.clone(),
+        );
+        let (way, work) = arrange(config, &shared, store)?;
+        let replica = Replica { shared, way };
+        let server = match listen {
+            Some(address) => Some(bind(&identity, &limits, &replica, address).await?),
+            None => None,
+        };
+        let local_addr = server.as_ref().map(BoundServer::local_addr);
+        tracing::info!(chain = %replica.chain(), role, height = tip.height, listen = ?local_addr, "the node runs");
+        let running = Running {
+            replica: replica.clone(),
+            server,
+            work,
+            stopping,
+        };
+        Ok(NodeHandle {
+            replica,
+            local_addr,
+            task: tokio::spawn(running.until(shutdown)),
+        })
+    }
+}
+
+/// Everything of a node that runs.
+struct Running {
+    replica: Replica,
+    server: Option<BoundServer>,
+    work: Work,
+    stopping: watch::Sender<bool>,
+}
+
+impl Running {
+    async fn until(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        let mut stop = self.stopping.subscribe();
+        let server = self
+            .server
+            .map(|server| server.spawn(async move { stopped(&mut stop).await }));
+        let mut work = tokio::spawn(self.work);
+        tokio::pin!(shutdown);
+        let ended = tokio::select! {
+            () = &mut shutdown => {
+                self.stopping.send_replace(true);
+                work.await?
+            }
+            ended = &mut work => match ended? {
+                // It has halted: what it has is served on.
+                Ok(()) => {
+                    shutdown.await;
+                    Ok(())
+                }
+                Err(error) => {
+                    self.replica.shared.halt(error.to_string());
+                    Err(error)
+                }
+            },
+        };
+        self.stopping.send_replace(true);
+        drop(self.replica);
+        if let Some(server) = server {
+            server.stopped().await?;
+        }
+        ended
+    }
+}
+
+/// What a role does: where its transactions go, and which loop owns the store.
+fn arrange(config: NodeConfig, shared: &Arc<Shared>, store: Store) -> Result<(Way, Work), Error> {
+    let stop = shared.stop.clone();
+    let halted = shared.halted().is_some();
+    let (way, work): (Way, Work) = match config.role {
+        Role::Validator { key } => {
+            let id = key.public().id();
+            if shared.validators.key(&id).is_none() {
+                return Err(Error::NotValidator { key: id });
+            }
+            let intake = Arc::new(Intake::new(Arc::clone(shared), config.mempool));
+            let engine = match config.genesis.engine {
+                Engine::Solo => Solo::new(position(&store)?),
+            };
+            let validator =
+                Validator::new(engine, key, Arc::clone(shared), Arc::clone(&intake), store);
+            (Way::Own(intake), Box::pin(validator.run(stop)))
+        }
+        role @ (Role::Follower | Role::Observer) => {
+            let feeds = feeds(&config.upstreams, &config.identity, &config.limits)?;
+            let way = if matches!(role, Role::Follower) {
+                Way::Relayed(Relay::new(&feeds))
+            } else {
+                Way::Closed
+            };
+            let follower = Follower::new(Arc::clone(shared), store, feeds);
+            (way, Box::pin(follower.run(stop)))
+        }
+    };
+    Ok((
+        way,
+        if halted {
+            Box::pin(async { Ok(()) })
+        } else {
+            work
+        },
+    ))
+}
+
+fn feeds(upstreams: &[Upstream], identity: &Identity, limits: &Limits) -> Result<Vec<Feed>, Error> {
+    if upstreams.is_empty() {
+        return Err(Error::NoUpstream);
+    }
+    upstreams
+        .iter()
+        .map(|Upstream { org, uri }| {
+            let expected = ExpectedPeer::org(org.as_str()).with_role(Process::Node);
+            let channel = tls::channel_to(uri, identity, expected, limits).map_err(|source| {
+                Error::Upstream {
+                    uri: uri.clone(),
+                    source,
+                }
+            })?;
+            Ok(Feed {
+                uri: uri.clone(),
+                channel,
+            })
+        })
+        .collect()
+}
+
+async fn bind(
+    identity: &Identity,
+    limits: &Limits,
+    replica: &Replica,
+    address: SocketAddr,
+) -> Result<BoundServer, Error> {
+    let own = || replica.clone();
+    let mut server = ServerBuilder::mutual_tls(identity)
+        .limits(limits.clone())
+        .reflection(xinqiao_proto::FILE_DESCRIPTOR_SET)
+        .add_service(limited!(LedgerServiceServer::new(Ledger {
+            replica: own()
+        })))
+        .add_service(limited!(StateServiceServer::new(State { replica: own() })))
+        .add_service(limited!(AuditServiceServer::new(Audit { replica: own() })));
+    if !matches!(replica.way, Way::Closed) {
+        server = server.add_service(limited!(SubmissionServiceServer::new(Submission {
+            replica: own()
+        })));
+    }
+    Ok(server.bind(address).await?)
+}

@@ -1,0 +1,197 @@
+//! Getting blocks from one upstream, and everything about a block that can be judged without
+//! executing it: its shape, its certificate, its signatures.
+//!
+//! An upstream is not trusted. What it says wrongly has a name ([`UpstreamFault`]); it is dropped
+//! for it, and nothing of what it sent is applied.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinHandle};
+use tonic::Status;
+use xinqiao_contracts::{Candidate, StateFault};
+use xinqiao_ledger::{
+    block::{Block, Certificate, Certified, Uncertified},
+    ids::{ChainId, Height},
+    malformed::Malformed,
+    tx::Tx,
+    wire::{self, ledger_service_client::LedgerServiceClient},
+};
+use xinqiao_rpc::{FaultView, RpcChannel, limited};
+
+use crate::shared::Shared;
+
+/// Blocks that are checked ahead of the one that is executed.
+const AHEAD: usize = 4;
+
+/// Transactions from which on a block's signatures are shared between two threads.
+const SHARE_FROM: usize = 32;
+
+/// How long an upstream may take for a question.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A certified block, ready to be executed.
+pub(crate) struct Checked {
+    pub(crate) header: Certified,
+    pub(crate) certificate: Certificate,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// A block on its way through the checks.
+pub(crate) type Checking = JoinHandle<Result<Checked, UpstreamFault>>;
+
+/// What an upstream did wrong, or why it cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamFault {
+    #[error("it is of chain {0}")]
+    OtherChain(ChainId),
+    #[error("it sent something that is no block: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("it sent a block of another chain")]
+    BlockOfOtherChain,
+    #[error("it sent block {height} with a certificate that certifies nothing: {fault}")]
+    Uncertified { height: Height, fault: Uncertified },
+    #[error("it sent block {got} where {expected} was next")]
+    OutOfOrder { expected: Height, got: Height },
+    #[error("it ended the stream")]
+    Ended,
+    #[error("it stands still while {0} goes on")]
+    Behind(String),
+    #[error("{0}")]
+    Unreachable(FaultView),
+    /// Not its fault: ours.
+    #[error(transparent)]
+    Store(#[from] StateFault),
+    #[error("the check was lost: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl UpstreamFault {
+    /// Whether it lies, or is of another chain; otherwise it is merely not there.
+    pub(crate) fn is_lie(&self) -> bool {
+        matches!(
+            self,
+            Self::OtherChain(_)
+                | Self::Malformed(_)
+                | Self::BlockOfOtherChain
+                | Self::Uncertified { .. }
+                | Self::OutOfOrder { .. }
+        )
+    }
+}
+
+impl From<Status> for UpstreamFault {
+    fn from(status: Status) -> Self {
+        Self::Unreachable(FaultView::from_status(&status))
+    }
+}
+
+/// An upstream with a channel to it.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    pub(crate) uri: String,
+    pub(crate) channel: RpcChannel,
+}
+
+impl Feed {
+    /// Where the upstream stands.
+    pub(crate) async fn height(&self, chain: ChainId) -> Result<Height, UpstreamFault> {
+        let channel = self.channel.clone().with_default_deadline(PATIENCE);
+        let mut client = limited!(LedgerServiceClient::new(channel));
+        let status = client
+            .get_status(wire::GetStatusRequest {})
+            .await?
+            .into_inner();
+        let found = ChainId::parse("chain_id", &status.chain_id)?;
+        if found == chain {
+            Ok(status.height)
+        } else {
+            Err(UpstreamFault::OtherChain(found))
+        }
+    }
+
+    /// Streams blocks from a height on into a channel, checking several at once, until something is
+    /// wrong or nobody listens any more.
+    pub(crate) async fn run(
+        self,
+        shared: Arc<Shared>,
+        from: Height,
+        out: mpsc::Sender<Checking>,
+    ) -> UpstreamFault {
+        match self.stream(shared, from, out).await {
+            Ok(()) => UpstreamFault::Ended,
+            Err(fault) => fault,
+        }
+    }
+
+    async fn stream(
+        self,
+        shared: Arc<Shared>,
+        from: Height,
+        out: mpsc::Sender<Checking>,
+    ) -> Result<(), UpstreamFault> {
+        self.height(shared.chain).await?;
+        let mut client = limited!(LedgerServiceClient::new(self.channel));
+        let mut blocks = client
+            .stream_blocks(wire::StreamBlocksRequest { from_height: from })
+            .await?
+            .into_inner();
+        while let Some(message) = blocks.message().await? {
+            let Some(block) = message.block else { continue };
+            let shared = Arc::clone(&shared);
+            let checking = tokio::task::spawn_blocking(move || check(&shared, &block));
+            if out.send(checking).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A channel for blocks under check.
+pub(crate) fn channel() -> (mpsc::Sender<Checking>, mpsc::Receiver<Checking>) {
+    mpsc::channel(AHEAD)
+}
+
+fn check(shared: &Shared, block: &wire::Block) -> Result<Checked, UpstreamFault> {
+    let Block {
+        header,
+        txs,
+        certificate,
+    } = Block::try_from(block)?;
+    if header.chain != shared.chain {
+        return Err(UpstreamFault::BlockOfOtherChain);
+    }
+    let height = header.height;
+    let _span = tracing::debug_span!("block.check", height, txs = txs.len()).entered();
+    let header = certificate
+        .check_known(header, &shared.validators, shared.verifier.cache())
+        .map_err(|fault| UpstreamFault::Uncertified { height, fault })?;
+    Ok(Checked {
+        header,
+        certificate,
+        candidates: candidates(shared, txs)?,
+    })
+}
+
+/// Verifies signatures, half of them on another thread when there are many.
+fn candidates(shared: &Shared, mut txs: Vec<Tx>) -> Result<Vec<Candidate>, StateFault> {
+    let all = |txs: Vec<Tx>| -> Result<Vec<Candidate>, StateFault> {
+        let view = shared.reader.view();
+        txs.into_iter()
+            .map(|tx| shared.verifier.ahead(&view, tx))
+            .collect()
+    };
+    if txs.len() < SHARE_FROM {
+        return all(txs);
+    }
+    let rest = txs.split_off(txs.len() / 2);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| all(rest));
+        let mut candidates = all(txs)?;
+        match other.join() {
+            Ok(rest) => candidates.extend(rest?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(candidates)
+    })
+}

@@ -1,0 +1,57 @@
+//! Checking transactions' signatures with prepared keys, for all tasks of a node.
+
+use std::num::NonZeroUsize;
+
+use xinqiao_contracts::{Candidate, StateFault, StateRead, VerifyTx, table};
+use xinqiao_crypto::{DistinguishingId, PublicKey, VerifierCache};
+use xinqiao_ledger::tx::{NotSigned, Tx, Verified};
+
+/// Prepared keys kept at once: 464 KiB each.
+const PREPARED_KEYS: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
+
+/// The chain's distinguishing id with the prepared keys of its signers.
+#[derive(Debug)]
+pub struct Verifier {
+    cache: VerifierCache,
+    id: DistinguishingId,
+}
+
+impl Verifier {
+    /// A verifier without prepared keys yet.
+    pub fn new(id: DistinguishingId) -> Self {
+        Self {
+            cache: VerifierCache::new(PREPARED_KEYS),
+            id,
+        }
+    }
+
+    /// The prepared keys.
+    pub fn cache(&self) -> &VerifierCache {
+        &self.cache
+    }
+
+    /// Verifies ahead of the block that the transaction is in, if the state knows its signer's key
+    /// already. Whether the key may sign is judged when the block is executed, and so is a
+    /// transaction that cannot be verified here.
+    pub(crate) fn ahead(&self, state: &impl StateRead, tx: Tx) -> Result<Candidate, StateFault> {
+        let Some(record) = table::KEYS.get(state, &tx.meta().signer)? else {
+            return Ok(Candidate::Unverified(tx));
+        };
+        let Some(key) = record.key.sm2() else {
+            return Ok(Candidate::Unverified(tx));
+        };
+        let encoded = tx.encoded().to_vec();
+        Ok(match self.verify(tx, &key) {
+            Ok(tx) => Candidate::Verified(tx),
+            Err(NotSigned) => {
+                Candidate::Unverified(Tx::parse(&encoded).expect("it was parsed from these bytes"))
+            }
+        })
+    }
+}
+
+impl VerifyTx for Verifier {
+    fn verify(&self, tx: Tx, key: &PublicKey) -> Result<Verified<Tx>, NotSigned> {
+        tx.verify(&self.cache.known(key, &self.id))
+    }
+}

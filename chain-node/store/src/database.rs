@@ -1,0 +1,141 @@
+//! RocksDB with the options that we run it with. Nothing here knows what is stored.
+//!
+//! The options are for many nodes on one machine: a small block cache, two background threads and a
+//! bounded log each. A node's working set is its recent blocks and the state it touches.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+
+use crate::{
+    error::Error,
+    layout::{BODIES, FAMILIES, OUTCOMES},
+};
+
+const MIB: usize = 1 << 20;
+/// Uncompressed blocks, indices and filters together.
+const BLOCK_CACHE: usize = 32 * MIB;
+/// One memtable of one column family.
+const WRITE_BUFFER: usize = 16 * MIB;
+/// All memtables together.
+const WRITE_BUFFERS: usize = 64 * MIB;
+/// Of the write-ahead log, before memtables are flushed to shorten it.
+const WAL: u64 = 128 * MIB as u64;
+const OPEN_FILES: i32 = 256;
+
+/// An open database with our column families.
+pub(crate) struct Database {
+    db: DB,
+    sync: bool,
+}
+
+/// Whether a write waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It does: what was written survives a power cut.
+    Synced,
+    /// It does not: for scratch copies that nobody will miss.
+    Scratch,
+}
+
+impl Database {
+    pub(crate) fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
+        let cache = Cache::new_lru_cache(BLOCK_CACHE);
+        let families = FAMILIES
+            .iter()
+            .map(|name| ColumnFamilyDescriptor::new(*name, family_options(name, &cache)));
+        let db = DB::open_cf_descriptors(&options(), path, families).map_err(|source| {
+            let path = path.to_owned();
+            // RocksDB tells a held lock by its text alone.
+            if source.as_ref().contains("lock") && source.as_ref().contains("LOCK") {
+                Error::InUse { path }
+            } else {
+                Error::Open { path, source }
+            }
+        })?;
+        Ok(Self {
+            db,
+            sync: durability == Durability::Synced,
+        })
+    }
+
+    pub(crate) fn raw(&self) -> &DB {
+        &self.db
+    }
+
+    pub(crate) fn family(&self, name: &'static str) -> &ColumnFamily {
+        self.db
+            .cf_handle(name)
+            .expect("every family of the layout is opened")
+    }
+
+    pub(crate) fn get(
+        &self,
+        family: &'static str,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.db.get_cf(self.family(family), key)?)
+    }
+
+    /// Writes all of it or nothing, and returns when it is on disk.
+    pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        let mut options = WriteOptions::default();
+        options.set_sync(self.sync);
+        Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    /// Every pair of a family, ascending. It reads past the block cache, whose content others need.
+    pub(crate) fn pairs(
+        &self,
+        family: &'static str,
+    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), Error>> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        self.db
+            .iterator_cf_opt(self.family(family), options, IteratorMode::Start)
+            .map(|pair| pair.map_err(Error::from))
+    }
+
+    /// Whether a family has a key that is not before this one.
+    pub(crate) fn has_from(&self, family: &'static str, key: &[u8]) -> Result<bool, Error> {
+        let mode = IteratorMode::From(key, Direction::Forward);
+        let mut pairs = self.db.iterator_cf(self.family(family), mode);
+        Ok(pairs.next().transpose()?.is_some())
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    // Every record is synced, so a torn tail was never acknowledged; damage before it was, and
+    // opening fails rather than forgetting what came after.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(OPEN_FILES);
+    options.set_db_write_buffer_size(WRITE_BUFFERS);
+    options.set_max_total_wal_size(WAL);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(MIB);
+    options
+}
+
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_bloom_filter(10.0, false);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_compression_type(DBCompressionType::Lz4);
+    // What has sunk to the bottom is read seldom, above all old blocks.
+    if name == BODIES || name == OUTCOMES {
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    }
+    options
+}

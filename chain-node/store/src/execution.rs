@@ -1,0 +1,138 @@
+//! Executing a block on the state as it is stored: what every node does with every block, and the
+//! one place where a header's roots are computed.
+
+use xinqiao_contracts::{
+    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, state_commitment,
+};
+use xinqiao_crypto::{Digest, KeyId, merkle};
+use xinqiao_ledger::{
+    block::{Header, outcome_root},
+    ids::{Height, TimeMs, TxId},
+    outcome::{Outcome, Reason},
+};
+
+use crate::{error::Error, write::Store};
+
+/// Where and by whom a block is formed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Its height.
+    pub height: Height,
+    /// Its time.
+    pub time: TimeMs,
+    /// Its proposer.
+    pub proposer: KeyId,
+}
+
+/// A block that was executed on the tip, and is not committed.
+#[derive(Debug)]
+pub struct Execution {
+    header: Header,
+    pub(crate) txs: Vec<Vec<u8>>,
+    pub(crate) ids: Vec<TxId>,
+    outcomes: Vec<Outcome>,
+    pub(crate) encoded: Vec<Vec<u8>>,
+    pub(crate) writes: Writes,
+}
+
+impl Execution {
+    /// The header that this node comes to.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The transactions' ids, in order.
+    pub fn ids(&self) -> &[TxId] {
+        &self.ids
+    }
+
+    /// What the block came to: its own outcome, then one for each transaction.
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
+    /// Whether the transaction at that index came to nothing because of what it is, not of what it
+    /// says: a copy, a forgery, or too late.
+    pub(crate) fn is_weak(&self, index: usize) -> bool {
+        matches!(
+            self.outcomes.get(index + 1),
+            Some(Outcome::Rejected {
+                reason: Reason::ChainIdMismatch
+                    | Reason::TxExpired
+                    | Reason::TxExpiryTooFar
+                    | Reason::TxReplayed
+                    | Reason::SignerUnknown
+                    | Reason::SignatureInvalid,
+                ..
+            })
+        )
+    }
+}
+
+impl Store {
+    /// Executes a block on the tip. It reads and writes nothing.
+    ///
+    /// # Errors
+    /// When the store fails, or the slot is not the next one.
+    pub fn execute(
+        &self,
+        slot: Slot,
+        candidates: Vec<Candidate>,
+        verifier: &impl VerifyTx,
+    ) -> Result<Execution, Error> {
+        let tip = self.tip();
+        if slot.height != tip.height + 1 {
+            return Err(Error::NotNext("its height is not the next one"));
+        }
+        let (txs, ids) = candidates
+            .iter()
+            .map(bytes_and_id)
+            .unzip::<_, _, Vec<Vec<u8>>, Vec<_>>();
+        let context = BlockContext {
+            chain: self.chain(),
+            height: slot.height,
+            time: slot.time,
+            parameters: self.genesis().parameters,
+        };
+        let reader = self.reader();
+        let Executed {
+            outcomes,
+            encoded,
+            writes,
+        } = execute_block(&reader.view(), &context, candidates, verifier)?;
+        let header = Header {
+            chain: self.chain(),
+            height: slot.height,
+            parent: tip.hash,
+            time: slot.time,
+            tx_count: u32::try_from(txs.len()).expect("a block has at most 10,000 transactions"),
+            tx_root: tx_root(&txs),
+            outcome_root: outcome_root(&encoded),
+            state_commitment: state_commitment(&tip.commitment, slot.height, &writes),
+            history_root: self.history_root(),
+            validator_set: self.validators().hash(),
+            proposer: slot.proposer,
+        };
+        Ok(Execution {
+            header,
+            txs,
+            ids,
+            outcomes,
+            encoded,
+            writes,
+        })
+    }
+}
+
+fn bytes_and_id(candidate: &Candidate) -> (Vec<u8>, TxId) {
+    let tx = match candidate {
+        Candidate::Verified(tx) => tx,
+        Candidate::Unverified(tx) => tx,
+    };
+    (tx.encoded().to_vec(), tx.meta().id)
+}
+
+fn tx_root(txs: &[Vec<u8>]) -> Digest {
+    let leaves: Vec<Digest> = txs.iter().map(|tx| merkle::leaf_hash(tx)).collect();
+    merkle::root(&leaves)
+}

@@ -1,0 +1,392 @@
+//! Reading: blocks, receipts and proofs for everyone, and consistent views of the state.
+
+use std::sync::Arc;
+
+use prost::Message;
+use rocksdb::{IteratorMode, ReadOptions, Snapshot};
+use xinqiao_contracts::{StateFault, StateRead, state::Pairs};
+use xinqiao_crypto::{
+    Digest, NodeSource,
+    merkle::{self, PathError},
+};
+use xinqiao_ledger::{
+    block::{Block, Header},
+    ids::{ChainId, HeaderHash, Height, TxId},
+    outcome::Outcome,
+    receipt::Path,
+    wire,
+};
+
+use crate::{
+    database::Database,
+    error::Error,
+    layout::{
+        BODIES, HEADERS, HISTORY, META, META_CHAIN, META_HALTED, META_TIP, OUTCOMES, STATE,
+        StoredHeader, StoredTip, TXS, Tip, decode, height_key, node_key, place_of,
+    },
+};
+
+/// Reads the store. Cloning is cheap; all clones read the same store as it is now.
+#[derive(Clone)]
+pub struct Reader {
+    pub(crate) db: Arc<Database>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// Where a transaction stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Height of its block.
+    pub height: Height,
+    /// Its index within the block.
+    pub index: u32,
+}
+
+/// A header as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredHead {
+    /// The encoded header: the bytes that are hashed.
+    pub encoded: Vec<u8>,
+    /// The header.
+    pub header: Header,
+    /// Its certificate.
+    pub certificate: wire::Certificate,
+}
+
+impl Reader {
+    /// Where the chain stands.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn tip(&self) -> Result<Tip, Error> {
+        Ok(self.stored_tip()?.tip)
+    }
+
+    pub(crate) fn stored_tip(&self) -> Result<StoredTip, Error> {
+        let bytes = self
+            .db
+            .get(META, META_TIP)?
+            .ok_or_else(|| Error::damaged(0, "there is no tip"))?;
+        decode(0, "tip", &bytes)
+    }
+
+    pub(crate) fn chain(&self) -> Result<Option<ChainId>, Error> {
+        (self.db.get(META, META_CHAIN)?)
+            .map(|bytes| ChainId::parse("chain", &bytes).map_err(|fault| Error::damaged(0, fault)))
+            .transpose()
+    }
+
+    /// Why the node refuses to go on, if it does.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn halted(&self) -> Result<Option<String>, Error> {
+        (self.db.get(META, META_HALTED)?)
+            .map(|bytes| {
+                String::from_utf8(bytes).map_err(|fault| Error::damaged(0, fault.to_string()))
+            })
+            .transpose()
+    }
+
+    /// A consistent view of the state at the tip.
+    pub fn view(&self) -> View<'_> {
+        View {
+            snapshot: self.db.raw().snapshot(),
+            db: &self.db,
+        }
+    }
+
+    /// A header and its certificate, if the chain is that high.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn head(&self, height: Height) -> Result<Option<StoredHead>, Error> {
+        let Some(bytes) = self.db.get(HEADERS, height_key(height))? else {
+            return Ok(None);
+        };
+        let stored: StoredHeader = decode(height, "header", &bytes)?;
+        let header =
+            Header::parse(&stored.header).map_err(|fault| Error::damaged(height, fault))?;
+        if header.height != height {
+            let what = format!("the header stored here is of height {}", header.height);
+            return Err(Error::damaged(height, what));
+        }
+        let certificate = wire::Certificate::decode(&stored.certificate[..])
+            .map_err(|fault| Error::damaged(height, format!("certificate: {fault}")))?;
+        Ok(Some(StoredHead {
+            encoded: stored.header,
+            header,
+            certificate,
+        }))
+    }
+
+    /// A block in the form in which it travels, if the chain is that high.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn wire_block(&self, height: Height) -> Result<Option<wire::Block>, Error> {
+        let Some(head) = self.head(height)? else {
+            return Ok(None);
+        };
+        Ok(Some(wire::Block {
+            header: head.encoded,
+            transactions: self.body(height)?,
+            certificate: Some(head.certificate),
+        }))
+    }
+
+    /// A block, parsed: its transactions are those that its header is over.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn block(&self, height: Height) -> Result<Option<Block>, Error> {
+        (self.wire_block(height)?)
+            .map(|block| Block::try_from(&block).map_err(|fault| Error::damaged(height, fault)))
+            .transpose()
+    }
+
+    fn body(&self, height: Height) -> Result<Vec<Vec<u8>>, Error> {
+        let bytes = (self.db.get(BODIES, height_key(height))?)
+            .ok_or_else(|| Error::damaged(height, "the transactions are missing"))?;
+        decode(height, "transactions", &bytes)
+    }
+
+    /// The encoded outcomes of a block, if the chain is that high: its own, then one for each
+    /// transaction.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn encoded_outcomes(&self, height: Height) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        (self.db.get(OUTCOMES, height_key(height))?)
+            .map(|bytes| decode(height, "outcomes", &bytes))
+            .transpose()
+    }
+
+    /// The same, parsed.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn outcomes(&self, height: Height) -> Result<Option<Vec<Outcome>>, Error> {
+        let Some(encoded) = self.encoded_outcomes(height)? else {
+            return Ok(None);
+        };
+        (encoded.iter())
+            .map(|bytes| match Outcome::parse(bytes) {
+                Ok((_, outcome)) => Ok(outcome),
+                Err(fault) => Err(Error::damaged(height, fault)),
+            })
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Where a transaction stands, if it was ordered.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn place(&self, tx: &TxId) -> Result<Option<Place>, Error> {
+        (self.db.get(TXS, tx.as_bytes())?)
+            .map(|value| {
+                let (height, index) = place_of(&value)
+                    .ok_or_else(|| Error::damaged(0, format!("the place of transaction {tx}")))?;
+                Ok(Place { height, index })
+            })
+            .transpose()
+    }
+
+    /// What a transaction came to, if it was ordered.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn outcome(&self, tx: &TxId) -> Result<Option<(Place, Outcome)>, Error> {
+        let Some(place) = self.place(tx)? else {
+            return Ok(None);
+        };
+        let outcomes = (self.encoded_outcomes(place.height)?)
+            .ok_or_else(|| Error::damaged(place.height, "the outcomes are missing"))?;
+        let damaged = || Error::damaged(place.height, format!("the outcome of transaction {tx}"));
+        let encoded = (outcomes.get(place.index as usize + 1)).ok_or_else(damaged)?;
+        match Outcome::parse(encoded) {
+            Ok((Some(id), outcome)) if id == *tx => Ok(Some((place, outcome))),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Proof that the transaction at a place was ordered and what it came to.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged, or there is no transaction at that place.
+    pub fn receipt_at(&self, place: Place) -> Result<wire::Receipt, Error> {
+        let Place { height, index } = place;
+        let index = index as usize;
+        let damaged = |what: &str| Error::damaged(height, what);
+        let head = (self.head(height)?).ok_or_else(|| damaged("the header is missing"))?;
+        let mut txs = self.body(height)?;
+        let mut outcomes =
+            (self.encoded_outcomes(height)?).ok_or_else(|| damaged("the outcomes are missing"))?;
+        let leaves = |all: &[Vec<u8>]| -> Vec<Digest> {
+            all.iter().map(|bytes| merkle::leaf_hash(bytes)).collect()
+        };
+        let no_path = |fault: merkle::MerkleError| Error::damaged(height, fault);
+        let transaction_path = Path::of(&leaves(&txs), index).map_err(no_path)?;
+        let outcome_path = Path::of(&leaves(&outcomes), index + 1).map_err(no_path)?;
+        Ok(wire::Receipt {
+            header: head.encoded,
+            certificate: Some(head.certificate),
+            transaction: txs.swap_remove(index),
+            transaction_path: Some((&transaction_path).into()),
+            outcome: outcomes.swap_remove(index + 1),
+            outcome_path: Some((&outcome_path).into()),
+        })
+    }
+
+    /// The receipt of a transaction, if it was ordered.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn receipt(&self, tx: &TxId) -> Result<Option<wire::Receipt>, Error> {
+        (self.place(tx)?)
+            .map(|place| self.receipt_at(place))
+            .transpose()
+    }
+
+    /// The path from the header at `height` to the history root of the header at `tip`, which is
+    /// over all headers before it.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged, or unless `1 <= height < tip` and the chain is that high.
+    pub fn history_path(&self, height: Height, tip: Height) -> Result<Path, Error> {
+        let index = height.wrapping_sub(1);
+        let size = tip.saturating_sub(1);
+        let siblings =
+            merkle::inclusion_path_from(&Nodes(self), size, index).map_err(path_fault)?;
+        Ok(Path {
+            index,
+            size,
+            siblings,
+        })
+    }
+
+    /// The proof that the history of the header at `tip` extends the one of the header at `height`.
+    ///
+    /// # Errors
+    /// As [`Reader::history_path`].
+    pub fn history_consistency(&self, height: Height, tip: Height) -> Result<Vec<Digest>, Error> {
+        let (old, new) = (height.saturating_sub(1), tip.saturating_sub(1));
+        merkle::consistency_path_from(&Nodes(self), old, new).map_err(path_fault)
+    }
+}
+
+fn path_fault(fault: PathError<Error>) -> Error {
+    match fault {
+        PathError::Merkle(fault) => Error::damaged(0, fault),
+        PathError::Source(fault) => fault,
+    }
+}
+
+/// The stored subtrees of the history.
+struct Nodes<'a>(&'a Reader);
+
+impl NodeSource for Nodes<'_> {
+    type Error = Error;
+
+    fn node(&self, level: u8, index: u64) -> Result<Digest, Error> {
+        let what = || format!("node {index} of level {level} of the history");
+        let bytes = (self.0.db.get(HISTORY, node_key(level, index))?)
+            .ok_or_else(|| Error::damaged(0, what()))?;
+        Digest::try_from(&bytes[..]).map_err(|_| Error::damaged(0, what()))
+    }
+}
+
+/// One consistent state: what later blocks write is not seen. Keep it only as long as one answer
+/// takes, for the store keeps what it sees.
+pub struct View<'a> {
+    snapshot: Snapshot<'a>,
+    db: &'a Database,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+impl View<'_> {
+    /// The tip that this is the state of.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn tip(&self) -> Result<Tip, Error> {
+        let bytes = (self.snapshot.get_cf(self.db.family(META), META_TIP)?)
+            .ok_or_else(|| Error::damaged(0, "there is no tip"))?;
+        let stored: StoredTip = decode(0, "tip", &bytes)?;
+        Ok(stored.tip)
+    }
+
+    fn range(
+        &self,
+        start: &[u8],
+        end: &[u8],
+        limit: usize,
+        mode: IteratorMode<'_>,
+    ) -> Result<Pairs, StateFault> {
+        if start >= end || limit == 0 {
+            return Ok(Pairs::new());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(start);
+        options.set_iterate_upper_bound(end);
+        self.snapshot
+            .iterator_cf_opt(self.db.family(STATE), options, mode)
+            .take(limit)
+            .map(|pair| match pair {
+                Ok((key, value)) => Ok((key.into_vec(), value.into_vec())),
+                Err(fault) => Err(fault_of(fault)),
+            })
+            .collect()
+    }
+}
+
+fn fault_of(fault: rocksdb::Error) -> StateFault {
+    StateFault(fault.into_string())
+}
+
+impl StateRead for View<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+        (self.snapshot.get_cf(self.db.family(STATE), key)).map_err(fault_of)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Pairs, StateFault> {
+        self.range(start, end, limit, IteratorMode::Start)
+    }
+
+    fn scan_back(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Pairs, StateFault> {
+        self.range(start, end, limit, IteratorMode::End)
+    }
+
+    fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StateFault> {
+        let family = self.db.family(STATE);
+        (self
+            .snapshot
+            .multi_get_cf(keys.iter().map(|key| (family, key))))
+        .into_iter()
+        .map(|found| found.map_err(fault_of))
+        .collect()
+    }
+}
+
+impl Tip {
+    /// The tip before the first block.
+    pub(crate) fn genesis(chain: ChainId, time: u64, commitment: Digest) -> Self {
+        Self {
+            height: 0,
+            time,
+            hash: HeaderHash(chain.0),
+            commitment,
+        }
+    }
+}

@@ -56,6 +56,8 @@ pub struct Consortium {
     pub commitment: Digest,
     /// What the last block wrote.
     pub writes: Writes,
+    /// What the last block came to.
+    pub outcomes: Vec<Outcome>,
     keys: BTreeMap<String, Arc<SecretKey>>,
     signed: u64,
 }
@@ -101,6 +103,7 @@ impl Consortium {
             time: START,
             commitment: state_commitment(&chain.0, 0, &writes),
             writes,
+            outcomes: Vec::new(),
             genesis,
             keys: BTreeMap::new(),
             signed: 0,
@@ -210,6 +213,7 @@ impl Consortium {
             .expect("a map in memory does not fail");
         write(&mut self.state, &executed.writes);
         self.writes = executed.writes.clone();
+        self.outcomes = executed.outcomes.clone();
         self.height = context.height;
         self.time = context.time;
         self.commitment = state_commitment(&self.commitment, self.height, &executed.writes);

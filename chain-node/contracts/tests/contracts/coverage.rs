@@ -1,0 +1,44 @@
+//! Every reason is some row's.
+
+use std::collections::BTreeSet;
+
+use xinqiao_ledger::outcome::Reason;
+
+use crate::{access, check::check, consent, digests, envelope, members, orders, sources};
+
+/// Reasons that the tables of life cycles produce, each on many lines there.
+const BY_LIFE_CYCLES: &[Reason] = &[
+    Reason::MemberStateConflict,
+    Reason::SourceStateConflict,
+    Reason::ConsentStateConflict,
+    Reason::ConsentNotGranted,
+    Reason::ConsentPaused,
+    Reason::ConsentRevoked,
+    Reason::ConsentExpired,
+    Reason::ConsentExhausted,
+    Reason::ConsentTooFrequent,
+];
+
+#[test]
+fn every_reason_is_some_rows() {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let tables = [
+        access::ROWS,
+        consent::ROWS,
+        digests::ROWS,
+        envelope::ROWS,
+        members::ROWS,
+        orders::ROWS,
+        sources::ROWS,
+    ];
+    for row in tables.into_iter().flatten() {
+        for words in check(row) {
+            seen.extend(words.split(' ').map(str::to_owned));
+        }
+    }
+    let missing: Vec<_> = Reason::ALL
+        .iter()
+        .filter(|reason| !seen.contains(reason.code()) && !BY_LIFE_CYCLES.contains(reason))
+        .collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}

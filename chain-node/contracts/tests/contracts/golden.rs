@@ -1,0 +1,111 @@
+//! Golden bytes: what nodes must agree on does not change by accident.
+
+use xinqiao_contracts::{Writes, genesis_writes, state_commitment, testing::*};
+use xinqiao_crypto::{Digest, sm3};
+use xinqiao_ledger::{ids::TxId, tx::Tx};
+
+use crate::check::{at_work, deliver, grant_by_witness, place, reject, revoke};
+
+#[test]
+fn the_state_commitment_is_over_these_bytes() {
+    let mut writes = Writes::new();
+    writes.insert(b"a".to_vec(), Some(b"xy".to_vec()));
+    writes.insert(b"b".to_vec(), None);
+    let parent = sm3(b"parent");
+    let mut bytes = b"xinqiao/state/v1".to_vec();
+    bytes.extend_from_slice(parent.as_bytes());
+    bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 7]);
+    bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 2]);
+    bytes.extend_from_slice(&[0, 0, 0, 1, b'a', 1, 0, 0, 0, 2, b'x', b'y']);
+    bytes.extend_from_slice(&[0, 0, 0, 1, b'b', 0]);
+    assert_eq!(state_commitment(&parent, 7, &writes), sm3(&bytes));
+    assert_eq!(
+        state_commitment(&parent, 7, &writes).to_string(),
+        "COMMITMENT"
+    );
+}
+
+#[test]
+fn each_part_of_the_commitment_counts() {
+    let mut writes = Writes::new();
+    writes.insert(b"ab".to_vec(), Some(b"c".to_vec()));
+    let of = |parent: Digest, height, writes: &Writes| state_commitment(&parent, height, writes);
+    let base = of(Digest::ZERO, 1, &writes);
+    let mut moved = Writes::new();
+    moved.insert(b"a".to_vec(), Some(b"bc".to_vec()));
+    let mut deleted = Writes::new();
+    deleted.insert(b"ab".to_vec(), None);
+    let mut emptied = Writes::new();
+    emptied.insert(b"ab".to_vec(), Some(Vec::new()));
+    let others = [
+        of(sm3(b"other"), 1, &writes),
+        of(Digest::ZERO, 2, &writes),
+        of(Digest::ZERO, 1, &moved),
+        of(Digest::ZERO, 1, &deleted),
+        of(Digest::ZERO, 1, &emptied),
+        of(Digest::ZERO, 1, &Writes::new()),
+    ];
+    for (index, other) in others.iter().enumerate() {
+        assert_ne!(*other, base, "{index}");
+        assert!(!others[..index].contains(other), "{index}");
+    }
+}
+
+#[test]
+fn a_genesis_writes_these_bytes() {
+    let chain = Consortium::new();
+    let writes = genesis_writes(&chain.genesis);
+    assert_eq!(
+        state_commitment(&chain.chain.0, 0, &writes).to_string(),
+        "GENESIS"
+    );
+    assert_eq!(
+        chain.commitment,
+        state_commitment(&chain.chain.0, 0, &writes)
+    );
+}
+
+/// A block in which something of everything happens; its outcomes, encoded, one after the other.
+fn script() -> (Consortium, Vec<Vec<u8>>) {
+    let mut chain = at_work();
+    let grant = grant_by_witness(&mut chain);
+    let grant_id = grant.meta().id;
+    let placed = chain.sign("js-bank/agent", place(order(&grant_id)));
+    let order_id: TxId = placed.meta().id;
+    let mut wrong = order(&grant_id);
+    wrong.purpose = "spying".into();
+    let txs: Vec<Tx> = vec![
+        grant,
+        placed,
+        chain.sign("js-bank/agent", place(wrong)),
+        chain.sign("sh-bureau/holder", deliver(&order_id, 0)),
+        chain.sign("subject-1", revoke(&grant_id)),
+        chain.sign("zj-bureau/holder", deliver(&order_id, 1)),
+        chain.sign("zj-bureau/holder", reject(&order_id, 1)),
+        chain.sign(
+            "sh-bureau/holder",
+            register_digests("sh-tax", &["tax"], &[1, 3], 20_001),
+        ),
+        chain.sign("js-bank/admin", open_user(2)),
+    ];
+    let encoded = chain.block(txs).encoded;
+    (chain, encoded)
+}
+
+#[test]
+fn a_scripted_block_comes_to_these_bytes() {
+    let (chain, encoded) = script();
+    let lines: Vec<String> = encoded.iter().map(hex::encode).collect();
+    let golden = include_str!("golden/outcomes.hex");
+    assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
+    assert_eq!(chain.commitment.to_string(), "SCRIPT");
+}
+
+#[test]
+fn the_same_blocks_come_to_the_same_bytes() {
+    let (first, one) = script();
+    let (second, two) = script();
+    assert_eq!(one, two);
+    assert_eq!(first.commitment, second.commitment);
+    assert_eq!(first.state, second.state);
+}

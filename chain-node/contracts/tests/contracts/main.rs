@@ -1,0 +1,14 @@
+//! What the contracts promise, as tables: each row is a story's last step and what it comes to.
+
+mod access;
+mod check;
+mod consent;
+mod coverage;
+mod digests;
+mod envelope;
+mod golden;
+mod members;
+mod orders;
+mod overlay;
+mod property;
+mod sources;

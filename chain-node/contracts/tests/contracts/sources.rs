@@ -1,0 +1,229 @@
+//! The catalogue and data sources.
+
+use xinqiao_contracts::{query, testing::*};
+use xinqiao_ledger::{
+    catalogue::Catalogue,
+    wire::{self, tx_body::Action},
+};
+
+use crate::check::{Row, at_work, check, done, retire, row, suspend, tell};
+
+fn publish(catalogue: &Catalogue) -> Action {
+    Action::PublishCatalogue(wire::PublishCatalogue {
+        catalogue: Some(catalogue.into()),
+    })
+}
+
+fn wider() -> Catalogue {
+    let mut next = catalogue(2);
+    next.items.push(named("water"));
+    next
+}
+
+pub(crate) const ROWS: &[Row] = &[
+    row(
+        "the regulator publishes the next catalogue",
+        |c| c.run("pboc/admin", publish(&wider())),
+        &["catalogue 2"],
+    ),
+    row(
+        "nobody else publishes one",
+        |c| c.run("sh-bureau/admin", publish(&wider())),
+        &["rejected ROLE_DENIED"],
+    ),
+    row(
+        "versions follow each other",
+        |c| c.run("pboc/admin", publish(&catalogue(3))),
+        &["rejected CATALOGUE_VERSION 3"],
+    ),
+    row(
+        "the same version is not published twice",
+        |c| c.run("pboc/admin", publish(&catalogue(1))),
+        &["rejected CATALOGUE_VERSION 1"],
+    ),
+    row(
+        "an item that was published stays",
+        |c| {
+            let mut next = catalogue(2);
+            next.items.remove(3);
+            c.run("pboc/admin", publish(&next))
+        },
+        &["rejected CATALOGUE_DROPS_CODE tax"],
+    ),
+    row(
+        "a purpose that was published stays",
+        |c| {
+            let mut next = catalogue(2);
+            next.purposes.remove(0);
+            c.run("pboc/admin", publish(&next))
+        },
+        &["rejected CATALOGUE_DROPS_CODE credit_review"],
+    ),
+    row(
+        "a new item can be declared",
+        |c| {
+            done(c, "pboc/admin", publish(&wider()));
+            c.run(
+                "sh-bureau/admin",
+                register_source("sh-water", "sh-bureau", &["water"]),
+            )
+        },
+        &["source sh-water REGISTERED"],
+    ),
+    row(
+        "an item must be in the catalogue",
+        |c| {
+            c.run(
+                "sh-bureau/admin",
+                register_source("sh-water", "sh-bureau", &["water"]),
+            )
+        },
+        &["rejected ITEM_UNKNOWN water"],
+    ),
+    row(
+        "a source unit runs sources",
+        |c| c.run("cz-tax/admin", register_source("cz", "cz-tax", &["tax"])),
+        &["source cz REGISTERED"],
+    ),
+    row(
+        "a bank runs none",
+        |c| {
+            c.run(
+                "js-bank/admin",
+                register_source("js-bank", "js-bank", &["tax"]),
+            )
+        },
+        &["rejected ROLE_DENIED"],
+    ),
+    row(
+        "nobody registers a source for another member",
+        |c| {
+            c.run(
+                "sh-bureau/admin",
+                register_source("js", "js-bureau", &["tax"]),
+            )
+        },
+        &["rejected SOURCE_NOT_OWNED js-bureau"],
+    ),
+    row(
+        "a source's id is given once",
+        |c| {
+            c.run(
+                "zj-bureau/admin",
+                register_source("sh-tax", "zj-bureau", &["tax"]),
+            )
+        },
+        &["rejected SOURCE_EXISTS sh-tax"],
+    ),
+    row(
+        "a source must be there to be activated",
+        |c| c.run("sh-bureau/admin", activate_source("nothing")),
+        &["rejected SOURCE_UNKNOWN nothing"],
+    ),
+    row(
+        "nobody suspends another member's source",
+        |c| c.run("zj-bureau/admin", suspend("sh-tax")),
+        &["rejected SOURCE_NOT_OWNED sh-tax"],
+    ),
+    row(
+        "the regulator suspends anyone's",
+        |c| c.run("pboc/admin", suspend("sh-tax")),
+        &["source sh-tax SUSPENDED"],
+    ),
+    row(
+        "the regulator retires nobody's",
+        |c| c.run("pboc/admin", retire("sh-tax")),
+        &["rejected SOURCE_NOT_OWNED sh-tax"],
+    ),
+    row(
+        "a holder key suspends nothing",
+        |c| c.run("sh-bureau/holder", suspend("sh-tax")),
+        &["rejected ROLE_DENIED"],
+    ),
+];
+
+#[test]
+fn each_row_comes_to_what_it_says() {
+    for row in ROWS {
+        check(row);
+    }
+}
+
+/// State by action; `-` is SOURCE_STATE_CONFLICT.
+const LIFE: &str = "
+    state       activate  suspend    retire   register    withdraw
+    registered  ACTIVE    -          RETIRED  -           -
+    active      -         SUSPENDED  RETIRED  digests     digests
+    suspended   ACTIVE    -          RETIRED  -           digests
+    retired     -         -          -        -           -
+";
+
+#[test]
+fn a_source_moves_between_its_states_and_no_others() {
+    let mut lines = LIFE.trim().lines().map(str::split_whitespace);
+    let actions: Vec<&str> = lines.next().unwrap().skip(1).collect();
+    for mut line in lines {
+        let state = line.next().unwrap();
+        for (action, wants) in actions.iter().zip(line) {
+            let mut chain = at_work();
+            let by = "sh-bureau/admin";
+            let mut source = "sh-tax";
+            match state {
+                "registered" => {
+                    source = "sh-new";
+                    done(
+                        &mut chain,
+                        by,
+                        register_source(source, "sh-bureau", &["tax"]),
+                    );
+                }
+                "suspended" => drop(done(&mut chain, by, suspend(source))),
+                "retired" => drop(done(&mut chain, by, retire(source))),
+                _ => {}
+            }
+            let (by, action) = match *action {
+                "activate" => (by, activate_source(source)),
+                "suspend" => (by, suspend(source)),
+                "retire" => (by, retire(source)),
+                "register" => (
+                    "sh-bureau/holder",
+                    register_digests(source, &["tax"], &[1], 20_001),
+                ),
+                _ => ("sh-bureau/holder", withdraw_digests(source, &[1])),
+            };
+            let told = tell(&chain.run(by, action.clone())).join("; ");
+            match wants {
+                "-" => assert_eq!(told, format!("rejected SOURCE_STATE_CONFLICT {source}")),
+                "digests" => assert!(told.starts_with("digests "), "{state}: {told}"),
+                _ => assert_eq!(told, format!("source {source} {wants}"), "{state}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn queries_list_sources_by_id_and_give_the_catalogue() {
+    let mut chain = at_work();
+    done(
+        &mut chain,
+        "cz-tax/admin",
+        register_source("cz", "cz-tax", &["tax"]),
+    );
+    let all = query::sources(&chain.state).unwrap();
+    let ids: Vec<_> = all.iter().map(|it| it.source.source.as_str()).collect();
+    assert_eq!(ids, ["cz", "sh-tax", "zj-power"]);
+    let subjects: Vec<_> = all.iter().map(|it| it.subjects).collect();
+    assert_eq!(subjects, [0, 2, 1]);
+    let one = query::source(&chain.state, &"zj-power".parse().unwrap())
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        wire::SourceState::from(&one).status(),
+        wire::SourceStatus::Active
+    );
+    assert_eq!(
+        query::source(&chain.state, &"zz".parse().unwrap()).unwrap(),
+        None
+    );
+    assert_eq!(query::catalogue(&chain.state).unwrap(), catalogue(1));
+}

@@ -432,7 +432,7 @@ fn what_the_quorum_should_not_have_applied_is_contradicted() {
         ),
         (
             Plot {
-                delivered_items: texts(&["registration"]),
+                delivered_items: texts(&["customs_record", "registration"]),
                 ..Plot::default()
             },
             vec![("delivered 0", contradicted(Gap::Items))],

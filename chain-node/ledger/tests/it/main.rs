@@ -1,6 +1,9 @@
 //! Tests of the ledger's types from the outside: what they accept, refuse, hash to and prove.
 
+#![allow(clippy::unwrap_used, reason = "test code throughout")]
+
 mod certificate;
+mod decided;
 mod evidence;
 mod flipped;
 mod golden;

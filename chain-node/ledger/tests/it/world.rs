@@ -4,7 +4,7 @@
 
 use prost::Message;
 use rand::{SeedableRng, rngs::StdRng};
-use xinqiao_crypto::{Digest, DistinguishingId, merkle, sm3};
+use xinqiao_crypto::{Digest, DistinguishingId, SecretKey, merkle, sm3};
 use xinqiao_ledger::{
     block::{Certificate, Header, outcome_root, tx_root},
     catalogue::Catalogue,
@@ -91,14 +91,23 @@ struct Made {
 /// A chain in the making.
 pub(crate) struct World {
     pub(crate) genesis: Genesis,
+    /// As many as certify a header.
+    validators: Vec<SecretKey>,
     rng: StdRng,
     blocks: Vec<Made>,
 }
 
 impl World {
     pub(crate) fn new(genesis: Genesis) -> Self {
+        let quorum = genesis.validator_set().unwrap().quorum();
+        let validators = VALIDATORS.iter().take(quorum).map(|n| secret(*n)).collect();
+        Self::certified_by(validators, genesis)
+    }
+
+    pub(crate) fn certified_by(validators: Vec<SecretKey>, genesis: Genesis) -> Self {
         Self {
             genesis,
+            validators,
             rng: StdRng::seed_from_u64(7),
             blocks: vec![],
         }
@@ -137,24 +146,36 @@ impl World {
         );
         let outcomes: Vec<_> = encoded.collect();
         let txs: Vec<_> = txs.into_iter().map(|(tx, _)| tx).collect();
+        let commitment = sm3(&height.to_be_bytes());
+        self.seal(START + height * 1_000, txs, outcomes, commitment);
+    }
+
+    /// Appends a block whose outcomes are decided: its own first, then one for each transaction.
+    pub(crate) fn seal(
+        &mut self,
+        time: TimeMs,
+        txs: Vec<Tx>,
+        outcomes: Vec<Vec<u8>>,
+        state_commitment: Digest,
+    ) {
         let header = Header {
             chain: self.chain(),
-            height,
+            height: self.height() + 1,
             parent: match self.blocks.last() {
                 Some(last) => last.header.hash(),
                 None => HeaderHash(self.chain().0),
             },
-            time: START + height * 1_000,
+            time,
             tx_count: u32::try_from(txs.len()).unwrap(),
             tx_root: tx_root(&txs),
             outcome_root: outcome_root(&outcomes),
-            state_commitment: sm3(&height.to_be_bytes()),
+            state_commitment,
             history_root: merkle::root(&self.history()),
             validator_set: self.genesis.validator_set().unwrap().hash(),
-            proposer: secret(1).public().id(),
+            proposer: self.validators[0].public().id(),
         };
-        let quorum = self.genesis.validator_set().unwrap().quorum();
-        let certificate = self.certify(&header, &VALIDATORS[..quorum]);
+        let id = &self.genesis.distinguishing_id;
+        let certificate = certificate(&header, &self.validators, id, &mut self.rng);
         self.blocks.push(Made {
             header,
             certificate,
@@ -164,17 +185,9 @@ impl World {
     }
 
     pub(crate) fn certify(&mut self, header: &Header, signers: &[KeyNumber]) -> Certificate {
+        let signers: Vec<_> = signers.iter().map(|number| secret(*number)).collect();
         let id = &self.genesis.distinguishing_id;
-        let mut signatures: Vec<_> = signers
-            .iter()
-            .map(|number| Certificate::sign(header, &secret(*number), id, &mut self.rng))
-            .collect();
-        signatures.sort_by_key(|(signer, _)| *signer);
-        Certificate {
-            height: header.height,
-            header: header.hash(),
-            signatures,
-        }
+        certificate(header, &signers, id, &mut self.rng)
     }
 
     /// Leaves of the history tree: the hashes of all headers so far.
@@ -240,6 +253,24 @@ impl World {
             tip_header: tip.header.encode(),
             tip_certificate: Some((&tip.certificate).into()),
         }
+    }
+}
+
+fn certificate(
+    header: &Header,
+    signers: &[SecretKey],
+    id: &DistinguishingId,
+    rng: &mut StdRng,
+) -> Certificate {
+    let mut signatures: Vec<_> = signers
+        .iter()
+        .map(|key| Certificate::sign(header, key, id, rng))
+        .collect();
+    signatures.sort_by_key(|(signer, _)| *signer);
+    Certificate {
+        height: header.height,
+        header: header.hash(),
+        signatures,
     }
 }
 

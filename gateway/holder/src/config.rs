@@ -1,0 +1,113 @@
+//! What a data-holding node is told when it starts. Reading it from files is the command line's work.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use xinqiao_crypto::SecretKey;
+use xinqiao_ledger::{
+    genesis::Genesis,
+    ids::{OrgId, SourceId},
+    item::{PseudonymKey, SaltKey},
+};
+use xinqiao_node::Upstream;
+use xinqiao_rpc::Identity;
+
+/// What a data-holding node is told when it starts.
+pub struct HolderConfig {
+    /// The organisation that runs it.
+    pub org: OrgId,
+    /// Its own replica.
+    pub replica: ReplicaConfig,
+    /// Its TLS identity, towards upstreams and towards gateways.
+    pub identity: Identity,
+    /// Where gateways fetch sealed reports.
+    pub listen: SocketAddr,
+    /// Its keys.
+    pub keys: Keys,
+    /// The sources that it serves.
+    pub sources: Vec<SourceConfig>,
+    /// Where sealed reports are kept until they are fetched; made if it is missing.
+    pub spool_dir: PathBuf,
+    /// How much at once, and for how long.
+    pub limits: HolderLimits,
+}
+
+/// The replica that a data-holding node believes, and nobody else.
+pub struct ReplicaConfig {
+    /// Its store's directory; made if it is missing.
+    pub data_dir: PathBuf,
+    /// What the chain began with.
+    pub genesis: Arc<Genesis>,
+    /// Whom it follows and relays to.
+    pub upstreams: Vec<Upstream>,
+    /// Where it serves the ledger to others; nowhere if none.
+    pub listen: Option<SocketAddr>,
+}
+
+/// The keys of a data-holding node.
+#[derive(Clone)]
+pub struct Keys {
+    /// Signs digests and deliveries. Registered with role holder.
+    pub holder: Arc<SecretKey>,
+    /// The organisation's admin key, where the node may register its own sources.
+    pub admin: Option<Arc<SecretKey>>,
+    /// The consortium's pseudonym key.
+    pub pseudonym: PseudonymKey,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Keys(holder {})", self.holder.public().id())
+    }
+}
+
+/// One source.
+#[derive(Clone)]
+pub struct SourceConfig {
+    /// Its id on the ledger.
+    pub source: SourceId,
+    /// Its name on the ledger, when this node registers it. 1 to 128 bytes of text.
+    pub name: String,
+    /// The mapping file.
+    pub mapping: PathBuf,
+    /// Its salt key, which never leaves the node.
+    pub salt_key: SaltKey,
+}
+
+impl std::fmt::Debug for SourceConfig {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "SourceConfig({})", self.source)
+    }
+}
+
+/// How much a data-holding node does at once, and how long it waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolderLimits {
+    /// Parts that are read, sealed or recorded at once; others wait their turn.
+    pub parts: usize,
+    /// How long a source may take to give one record.
+    pub read_timeout: Duration,
+    /// After how long a submission that shows nowhere is handed in again.
+    pub resubmit_after: Duration,
+    /// Most bytes of sealed reports on disk.
+    pub spool_bytes: u64,
+    /// How long a sealed report that nobody confirms is kept.
+    pub spool_age: Duration,
+    /// Most bytes of released reports in memory; the others are read from disk again.
+    pub shelf_bytes: u64,
+    /// Calls that may wait for a part at once.
+    pub waiting_calls: usize,
+}
+
+impl Default for HolderLimits {
+    fn default() -> Self {
+        Self {
+            parts: 256,
+            read_timeout: Duration::from_secs(5),
+            resubmit_after: Duration::from_secs(2),
+            spool_bytes: 4 << 30,
+            spool_age: Duration::from_secs(7 * 86_400),
+            shelf_bytes: 128 << 20,
+            waiting_calls: 4_096,
+        }
+    }
+}

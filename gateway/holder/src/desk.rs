@@ -1,0 +1,501 @@
+//! The desk: carries the delivery machines of all parts under way.
+//!
+//! ```text
+//!   replica ──blocks──▶ notices ─┐                    ┌─▶ read, seal, spool, sign, hand in (tasks)
+//!   tasks ────answers────────────┼─▶ Desk: one owner ─┤
+//!   calls ────wanted parts───────┘    of all machines └─▶ shelf (released), spool (forgotten)
+//! ```
+//!
+//! One task owns all machines, so there are no locks between them. What takes time is done by
+//! tasks that answer; a part that is forgotten takes its tasks with it. What may be released is not
+//! decided here but by the machine, from the replica's proof.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::AbortHandle,
+};
+use tracing::Instrument;
+use xinqiao_contracts::{
+    query,
+    record::{KeyOwner, KeyState},
+};
+use xinqiao_crypto::{KeyId, PublicKey, Seal, SecretKey, Sm2Sm4Gcm};
+use xinqiao_dispatch::{
+    delivery::{Effect, Forgotten, Input, Part, PartOrder, Record, Sealed, Standing, Step},
+    envelope::{self, SealedReport},
+};
+use xinqiao_ledger::{
+    ids::{Height, SourceId},
+    member::KeyRole,
+    order::{PartRef, PartRejection},
+    wire::{PartStatus, tx_body::Action},
+};
+use xinqiao_node::Replica;
+
+use crate::{
+    config::HolderLimits,
+    error::Error,
+    holding::Holding,
+    proof::OnReplica,
+    shelf::Shelf,
+    spool::{NotKept, Spool},
+    submit::{self, Signed},
+    watch::{self, Notice},
+};
+
+/// Answers that may wait for the desk.
+const QUEUE: usize = 1_024;
+
+/// How often the spool is searched for reports that are too old.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What the desk and its tasks work with.
+pub(crate) struct Shop {
+    pub(crate) replica: Replica,
+    pub(crate) key: Arc<SecretKey>,
+    pub(crate) holdings: HashMap<SourceId, Arc<Holding>>,
+    pub(crate) spool: Spool,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) limits: HolderLimits,
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+/// What comes to the desk.
+enum Message {
+    Answer(PartRef, Answer),
+    Wanted(PartRef, oneshot::Sender<bool>),
+}
+
+/// What a task did.
+enum Answer {
+    Read(Result<Record, PartRejection>, Option<OwnedSemaphorePermit>),
+    Sealed(Vec<u8>),
+    SealFailed,
+    Spooled,
+    SpoolFailed,
+    Submitted(Arc<Signed>),
+}
+
+/// Asks the desk for parts.
+#[derive(Clone)]
+pub(crate) struct Counter(mpsc::Sender<Message>);
+
+impl Counter {
+    /// Has a recorded part put on the shelf again; false when this node cannot serve it.
+    pub(crate) async fn want(&self, part: PartRef) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Message::Wanted(part, answer)).await.is_ok() && answered.await.unwrap_or(false)
+    }
+}
+
+/// A task that ends with what it works for.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A part under way.
+struct UnderWay {
+    state: Part,
+    /// The step being carried out; a new one takes its place.
+    task: Option<Task>,
+    /// Its place among those that are worked on.
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+/// Owner of all machines.
+pub(crate) struct Desk {
+    shop: Arc<Shop>,
+    parts: BTreeMap<PartRef, UnderWay>,
+    messages: mpsc::Receiver<Message>,
+    sender: mpsc::Sender<Message>,
+    /// Blocks up to here were looked at.
+    height: Height,
+}
+
+impl Desk {
+    pub(crate) fn new(shop: Arc<Shop>) -> (Self, Counter) {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let counter = Counter(sender.clone());
+        let desk = Self {
+            shop,
+            parts: BTreeMap::new(),
+            messages,
+            sender,
+            height: 0,
+        };
+        (desk, counter)
+    }
+
+    /// Works until it is stopped, or the replica cannot be read any more.
+    pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        tokio::pin!(stop);
+        let mut tips = self.shop.replica.watch();
+        let mut sweep = tokio::time::interval(SWEEP);
+        self.resume().await?;
+        loop {
+            tokio::select! {
+                // Answers first: a transaction's id must be known before the block that has it.
+                biased;
+                () = &mut stop => return Ok(()),
+                Some(message) = self.messages.recv() => self.hear(message),
+                changed = tips.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let tip = tips.borrow_and_update().height;
+                    self.follow(tip).await?;
+                }
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    /// Takes up the open parts that the ledger has already. What the spool has of them goes on.
+    async fn resume(&mut self) -> Result<(), Error> {
+        // Blocks after this height are followed; some may be in the state already, which harms
+        // nothing: a part under way is not taken up twice.
+        self.height = self.shop.replica.tip().height;
+        let shop = Arc::clone(&self.shop);
+        let found = blocking(move || {
+            let open = watch::open_parts(&shop.replica, &|id| shop.holdings.contains_key(id))?;
+            let with_spool = open.into_values().map(|known| {
+                let spooled = shop.spool.load(&known.order.part);
+                (known.order, spooled)
+            });
+            Ok(with_spool.collect::<Vec<_>>())
+        })
+        .await?;
+        for (order, spooled) in found {
+            tracing::info!(order = %order.part.order, part = order.part.part, "an open part is taken up again");
+            let part = order.part;
+            self.take(part, Part::found(order, Standing::Open, spooled));
+        }
+        Ok(())
+    }
+
+    /// Looks at the blocks up to `tip`.
+    async fn follow(&mut self, tip: Height) -> Result<(), Error> {
+        while self.height < tip {
+            let height = self.height + 1;
+            let shop = Arc::clone(&self.shop);
+            let found = blocking(move || {
+                watch::notices(&shop.replica, height, &|id| shop.holdings.contains_key(id))
+            })
+            .await?;
+            // The answers that came meanwhile are older than the block.
+            while let Ok(message) = self.messages.try_recv() {
+                self.hear(message);
+            }
+            for notice in found.into_iter().flatten() {
+                self.notice(notice);
+            }
+            self.height = height;
+        }
+        let under_way: Vec<PartRef> = self.parts.keys().copied().collect();
+        for part in under_way {
+            self.step(part, Input::Tip(tip));
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Placed(order) => {
+                let part = order.part;
+                if self.parts.contains_key(&part) || watch::is_stale(&order, now_ms()) {
+                    return;
+                }
+                tracing::info!(order = %part.order, part = part.part, source = %order.source, "a part was ordered");
+                self.take(part, Part::placed(order));
+            }
+            Notice::Delivered(part, proof) => self.step(part, Input::Final(&proof)),
+            Notice::Rejected(part, tx, reason) => self.step(part, Input::Rejected { tx, reason }),
+            Notice::Closed(part, status) => self.close(part, status),
+        }
+    }
+
+    /// A part that the ledger closed: whether it is under way or was released long ago, nothing of it
+    /// stays.
+    fn close(&mut self, part: PartRef, status: PartStatus) {
+        if self.parts.contains_key(&part) {
+            self.step(part, Input::Closed(status));
+        } else {
+            self.clear(part);
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        let (part, answer) = match message {
+            Message::Wanted(part, answer) => {
+                let served = self.want(part).unwrap_or_else(|error| {
+                    tracing::error!(order = %part.order, part = part.part, %error, "a recorded part cannot be looked up");
+                    false
+                });
+                // The caller may have gone.
+                let _ = answer.send(served);
+                return;
+            }
+            Message::Answer(part, answer) => (part, answer),
+        };
+        let Some(under_way) = self.parts.get_mut(&part) else {
+            return;
+        };
+        let input = match answer {
+            Answer::Read(read, slot) => {
+                under_way.slot = slot;
+                Input::Read(read)
+            }
+            Answer::Sealed(bytes) => Input::Sealed(bytes),
+            Answer::SealFailed => Input::SealFailed,
+            Answer::Spooled => Input::Spooled,
+            Answer::SpoolFailed => Input::SpoolFailed,
+            Answer::Submitted(signed) => Input::Submitted {
+                tx: signed.id,
+                expires_at: signed.expires_at,
+            },
+        };
+        self.step(part, input);
+    }
+
+    /// Puts a part that was released before on the shelf again, from the spool.
+    fn want(&mut self, part: PartRef) -> Result<bool, Error> {
+        if self.parts.contains_key(&part) || self.shop.shelf.get(&part).is_some() {
+            return Ok(true);
+        }
+        let Some(known) = watch::known(&self.shop.replica, &part)? else {
+            return Ok(false);
+        };
+        let Some(tx) = known.delivery else {
+            return Ok(false);
+        };
+        let spooled = self.shop.spool.load(&part);
+        let step = Part::found(known.order, known.standing, spooled);
+        if step.next.is_none() {
+            return Ok(false);
+        }
+        self.take(part, step);
+        if let Some(proof) = OnReplica::find(&self.shop.replica, &tx)? {
+            self.step(part, Input::Final(&proof));
+        }
+        Ok(true)
+    }
+
+    /// Takes up a part.
+    fn take(&mut self, part: PartRef, step: Step) {
+        self.settle(part, step, None, None);
+    }
+
+    /// Feeds a part's machine, if it is under way.
+    fn step(&mut self, part: PartRef, input: Input<'_>) {
+        if let Some(UnderWay { state, task, slot }) = self.parts.remove(&part) {
+            self.settle(part, state.step(input), task, slot);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        part: PartRef,
+        step: Step,
+        mut task: Option<Task>,
+        slot: Option<OwnedSemaphorePermit>,
+    ) {
+        let Step { next, effects } = step;
+        for effect in effects {
+            match effect {
+                Effect::Release => {
+                    if let Some(Part::Releasable(releasable)) = next {
+                        self.release(releasable);
+                    }
+                    return;
+                }
+                Effect::Forget(why) => {
+                    match why {
+                        Forgotten::Closed(_) => {}
+                        why => {
+                            tracing::warn!(order = %part.order, part = part.part, ?why, "a part is given up");
+                        }
+                    }
+                    self.clear(part);
+                    return;
+                }
+                effect => task = Some(self.start(part, effect)),
+            }
+        }
+        if let Some(state) = next {
+            self.parts.insert(part, UnderWay { state, task, slot });
+        }
+    }
+
+    /// Puts a released report on the shelf, with its receipt.
+    fn release(&self, releasable: xinqiao_dispatch::delivery::Releasable) {
+        let shop = Arc::clone(&self.shop);
+        let (part, tx) = (releasable.part(), releasable.tx());
+        tokio::task::spawn_blocking(move || match shop.replica.receipt(&tx) {
+            Ok(Some(receipt)) => {
+                tracing::info!(order = %part.order, part = part.part, %tx, "a part is recorded and may leave");
+                shop.shelf.put(releasable, receipt);
+            }
+            Ok(None) => tracing::error!(%tx, "a final transaction has no receipt"),
+            Err(error) => tracing::error!(%tx, %error, "a receipt cannot be read"),
+        });
+    }
+
+    fn clear(&self, part: PartRef) {
+        self.shop.shelf.remove(&part);
+        let shop = Arc::clone(&self.shop);
+        tokio::task::spawn_blocking(move || shop.spool.drop_part(&part));
+    }
+
+    /// Deletes what nobody has confirmed for too long.
+    fn sweep(&self) {
+        for part in self.shop.spool.older_than(self.shop.limits.spool_age) {
+            if !self.parts.contains_key(&part) {
+                tracing::warn!(order = %part.order, part = part.part, "a delivered part was never confirmed; it is deleted");
+                self.clear(part);
+            }
+        }
+    }
+
+    fn start(&self, part: PartRef, effect: Effect) -> Task {
+        let answers = Answers {
+            part,
+            sender: self.sender.clone(),
+        };
+        let shop = Arc::clone(&self.shop);
+        let span = tracing::info_span!("part", order = %part.order, part = part.part);
+        let task = match effect {
+            Effect::ReadRecord(order) => tokio::spawn(read(shop, order, answers).instrument(span)),
+            Effect::Seal { recipient, content } => {
+                tokio::spawn(seal(shop, recipient, content, answers).instrument(span))
+            }
+            Effect::Spool(sealed) => tokio::spawn(spool(shop, sealed, answers).instrument(span)),
+            Effect::SubmitDelivery(delivery) => {
+                let action = submit::deliver(&delivery);
+                tokio::spawn(record(shop, action, answers).instrument(span))
+            }
+            Effect::SubmitRejection { part, reason } => {
+                tracing::warn!(order = %part.order, part = part.part, reason = reason.code(), "a part is refused");
+                let action = submit::reject(&part, reason);
+                tokio::spawn(record(shop, action, answers).instrument(span))
+            }
+            Effect::Release | Effect::Forget(_) => tokio::spawn(async {}),
+        };
+        Task(task.abort_handle())
+    }
+}
+
+/// The way back to the desk.
+struct Answers {
+    part: PartRef,
+    sender: mpsc::Sender<Message>,
+}
+
+impl Answers {
+    async fn give(&self, answer: Answer) {
+        // When the desk has gone there is nobody left to tell.
+        let _ = self.sender.send(Message::Answer(self.part, answer)).await;
+    }
+}
+
+async fn read(shop: Arc<Shop>, order: PartOrder, answers: Answers) {
+    let slot = Arc::clone(&shop.slots).acquire_owned().await.ok();
+    let read = match shop.holdings.get(&order.source) {
+        Some(holding) => {
+            holding
+                .record(&order.subject, shop.limits.read_timeout)
+                .await
+        }
+        None => Err(PartRejection::SourceUnavailable),
+    };
+    answers.give(Answer::Read(read, slot)).await;
+}
+
+async fn seal(shop: Arc<Shop>, recipient: KeyId, content: SealedReport, answers: Answers) {
+    let sealed = tokio::task::spawn_blocking(move || seal_to(&shop, recipient, &content)).await;
+    let answer = match sealed {
+        Ok(Some(bytes)) => Answer::Sealed(bytes),
+        Ok(None) | Err(_) => Answer::SealFailed,
+    };
+    answers.give(answer).await;
+}
+
+fn seal_to(shop: &Shop, recipient: KeyId, content: &SealedReport) -> Option<Vec<u8>> {
+    let key = encryption_key(&shop.replica, &recipient)?;
+    let aad = envelope::aad(&shop.replica.chain(), &content.part);
+    match Sm2Sm4Gcm.seal(&key, &aad, &content.encode(), &mut rand::rng()) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            tracing::error!(%error, "a report cannot be sealed");
+            None
+        }
+    }
+}
+
+/// The institution's encryption key, as the ledger has it now.
+fn encryption_key(replica: &Replica, id: &KeyId) -> Option<PublicKey> {
+    let record = match query::key(&replica.state(), id) {
+        Ok(record) => record?,
+        Err(fault) => {
+            tracing::error!(%fault, "the replica cannot be read");
+            return None;
+        }
+    };
+    let fits = matches!(
+        record.owner,
+        KeyOwner::Member {
+            role: KeyRole::Encryption,
+            ..
+        }
+    ) && record.state == KeyState::Valid;
+    if !fits {
+        tracing::warn!(key = %id, "the recipient's key is no valid encryption key any more");
+    }
+    record.key.sm2().filter(|_| fits)
+}
+
+async fn spool(shop: Arc<Shop>, sealed: Sealed, answers: Answers) {
+    let part = answers.part;
+    let kept = tokio::task::spawn_blocking(move || shop.spool.keep(&part, &sealed)).await;
+    let answer = match kept {
+        Ok(Ok(())) => Answer::Spooled,
+        Ok(Err(why @ (NotKept::Full | NotKept::Disk(_)))) => {
+            tracing::error!(order = %part.order, part = part.part, %why, "a sealed report cannot be kept");
+            Answer::SpoolFailed
+        }
+        Err(_) => Answer::SpoolFailed,
+    };
+    answers.give(answer).await;
+}
+
+async fn record(shop: Arc<Shop>, action: Action, answers: Answers) {
+    let signing = Arc::clone(&shop);
+    let signed =
+        tokio::task::spawn_blocking(move || submit::sign(&signing.replica, &signing.key, action));
+    let Ok(signed) = signed.await.map(Arc::new) else {
+        return;
+    };
+    answers.give(Answer::Submitted(Arc::clone(&signed))).await;
+    submit::hand_in(shop.replica.clone(), signed, shop.limits.resubmit_after).await;
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await?
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,68 @@
+//! The replica's proof that a delivery is recorded, as the delivery machine takes it.
+
+use xinqiao_crypto::Digest;
+use xinqiao_dispatch::delivery::FinalDelivery;
+use xinqiao_ledger::{
+    action::{Action, Delivery},
+    ids::TxId,
+    outcome::Outcome,
+    tx::Tx,
+};
+use xinqiao_node::{Final, Replica};
+use xinqiao_store::Error as StoreError;
+
+/// A delivery in a block that this node's own replica has checked, executed and put on disk.
+///
+/// The one implementation of [`FinalDelivery`]: the [`Final`] in it is made by the replica alone, and
+/// the delivery is that of the transaction whose id the replica vouches for.
+#[derive(Debug)]
+pub(crate) struct OnReplica {
+    proof: Final,
+    delivery: Delivery,
+}
+
+impl OnReplica {
+    /// The proof for a transaction, if it is a delivery and final on the replica.
+    pub(crate) fn of(replica: &Replica, tx: &Tx) -> Result<Option<Self>, StoreError> {
+        let Action::DeliverPart(delivery) = tx.action() else {
+            return Ok(None);
+        };
+        Ok(replica.is_final(&tx.meta().id)?.map(|proof| Self {
+            proof,
+            delivery: delivery.clone(),
+        }))
+    }
+
+    /// The proof for a transaction that the replica's state names.
+    pub(crate) fn find(replica: &Replica, id: &TxId) -> Result<Option<Self>, StoreError> {
+        let Some(proof) = replica.is_final(id)? else {
+            return Ok(None);
+        };
+        let Some(block) = replica.applied(proof.height())? else {
+            return Ok(None);
+        };
+        match block.txs.iter().find(|tx| tx.meta().id == *id) {
+            Some(tx) => Self::of(replica, tx),
+            None => Ok(None),
+        }
+    }
+
+    /// Digest of the bytes that it records.
+    pub(crate) fn ciphertext_digest(&self) -> Digest {
+        self.delivery.ciphertext_digest
+    }
+}
+
+impl FinalDelivery for OnReplica {
+    fn id(&self) -> TxId {
+        self.proof.id()
+    }
+
+    fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    fn outcome(&self) -> &Outcome {
+        self.proof.outcome()
+    }
+}

@@ -15,8 +15,12 @@ use crate::{
     execute::{BlockContext, Step},
     orders,
     state::{Overlay, StateFault, StateRead},
-    table::DEADLINES,
+    table::{DEADLINES, FIRED_TO},
 };
+
+/// How far block time goes before the place from which deadlines are looked for is moved up. A
+/// store is slow to walk over what was deleted, and a write in every block would be waste.
+const MOVE_UP_MS: TimeMs = 10_000;
 
 /// Something that happens at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +69,16 @@ pub(crate) fn fire<S: StateRead>(
     block: &BlockContext,
 ) -> Result<Vec<Event>, StateFault> {
     let limit = block.parameters.max_deadlines_per_block as usize;
-    let due = DEADLINES.up_to(draft, &block.time, limit)?;
+    // Deadlines are always set for times to come, so none is before this.
+    let from = fired_to(draft)?;
+    let due = DEADLINES.between(draft, &from, &block.time, limit)?;
+    let fired = match due.last() {
+        Some(((at, _), ())) if due.len() == limit => *at,
+        _ => block.time,
+    };
+    if fired >= from.saturating_add(MOVE_UP_MS) {
+        FIRED_TO.put(draft, &(), &fired);
+    }
     let mut step = Step {
         draft,
         block,
@@ -86,9 +99,25 @@ pub(crate) fn fire<S: StateRead>(
 
 /// When the earliest deadline fires that waits: an idle chain makes a block for it.
 ///
+/// It may have to walk over many that were cleared; who asks often asks [`deadline_due`].
+///
 /// # Errors
 /// When the store fails.
 pub fn next_deadline<S: StateRead>(state: &S) -> Result<Option<TimeMs>, StateFault> {
-    let first = DEADLINES.first(state, 1)?;
+    let first = DEADLINES.from(state, &fired_to(state)?, 1)?;
     Ok(first.first().map(|((at, _), ())| *at))
+}
+
+/// Whether a block at that time would fire a deadline. Looks no further than that time.
+///
+/// # Errors
+/// When the store fails.
+pub fn deadline_due<S: StateRead>(state: &S, at: TimeMs) -> Result<bool, StateFault> {
+    let due = DEADLINES.between(state, &fired_to(state)?, &at, 1)?;
+    Ok(!due.is_empty())
+}
+
+/// A time before which no deadline waits.
+pub(crate) fn fired_to<S: StateRead>(state: &S) -> Result<TimeMs, StateFault> {
+    Ok(FIRED_TO.get(state, &())?.unwrap_or(0))
 }

@@ -69,7 +69,7 @@ pub(crate) fn place<S: StateRead>(
     let access_index = access::record_order(step, call, &agent.org, order)?;
     let id = OrderId::from(call.tx);
     let deadline = step.block.time.saturating_add(order.deadline_ms.into());
-    let mut record = OrderRecord {
+    let record = OrderRecord {
         order: id,
         institution: agent.org.clone(),
         placed: order.clone(),
@@ -87,8 +87,6 @@ pub(crate) fn place<S: StateRead>(
     access::count_parts(step.draft, &PartState::Placed, parts)?;
     consent::reserve(step, placeable.grant);
     Deadline::Order(id).set(step.draft, deadline);
-    consent::note(step, id.0, &mut record.history);
-    ORDERS.put(step.draft, &id, &record);
     step.events.push(Event::OrderPlaced(wire::OrderPlaced {
         order: id.to_vec(),
         parts: record
@@ -99,6 +97,7 @@ pub(crate) fn place<S: StateRead>(
         missing_items: codes(&record.missing_items),
         deadline_ms: deadline,
     }));
+    write(step, record);
     Ok(())
 }
 
@@ -333,7 +332,8 @@ pub(crate) fn confirm<S: StateRead>(
         }
     };
     set_part(step, &mut order, index, state)?;
-    finish(step, order)?;
+    // The part was closed before and its use is spent: a verdict changes neither.
+    write(step, order);
     Ok(())
 }
 
@@ -408,16 +408,12 @@ pub(crate) fn settle<S: StateRead>(
     Ok(())
 }
 
-fn dispute_changed<S: StateRead>(
-    step: &mut Step<'_, '_, S>,
-    mut order: OrderRecord,
-    settled: bool,
-) {
-    consent::note(step, order.order.0, &mut order.history);
-    ORDERS.put(step.draft, &order.order, &order);
+fn dispute_changed<S: StateRead>(step: &mut Step<'_, '_, S>, order: OrderRecord, settled: bool) {
+    let id = order.order;
+    write(step, order);
     step.events
         .push(Event::DisputeChanged(wire::DisputeChanged {
-            order: order.order.to_vec(),
+            order: id.to_vec(),
             settled,
         }));
 }
@@ -505,7 +501,13 @@ fn set_part<S: StateRead>(
     Ok(())
 }
 
-/// Writes an order some of whose parts changed: what becomes of the reserved use and of the
+/// Writes an order, with its history.
+fn write<S: StateRead>(step: &mut Step<'_, '_, S>, mut order: OrderRecord) {
+    consent::note(step, order.order.0, &mut order.history);
+    ORDERS.put(step.draft, &order.order, &order);
+}
+
+/// Writes an order some of whose open parts changed: what becomes of the reserved use and of the
 /// deadline follows from where the parts stand.
 fn finish<S: StateRead>(
     step: &mut Step<'_, '_, S>,
@@ -528,7 +530,6 @@ fn finish<S: StateRead>(
     if !open {
         Deadline::Order(order.order).clear(step.draft, order.deadline);
     }
-    consent::note(step, order.order.0, &mut order.history);
-    ORDERS.put(step.draft, &order.order, &order);
+    write(step, order);
     Ok(())
 }

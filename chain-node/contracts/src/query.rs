@@ -13,7 +13,7 @@ use xinqiao_ledger::{
 use crate::{
     access::Counter,
     catalogue as catalogues,
-    deadline::Deadline,
+    deadline::{self, Deadline},
     record::{
         AccessRecord, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord, KeyBytes,
         KeyOwner, KeyRecord, KeyState, MemberEntry, MemberRecord, OrderRecord, RegisteredDigest,
@@ -276,7 +276,7 @@ pub fn open_orders<S: StateRead>(
     limit: usize,
 ) -> Result<(Vec<OrderRecord>, Option<OpenOrderPlace>), StateFault> {
     let page = match after {
-        None => DEADLINES.first(state, limit)?,
+        None => DEADLINES.from(state, &deadline::fired_to(state)?, limit)?,
         Some(OpenOrderPlace(time, kind, id)) => {
             DEADLINES.after(state, &(time, (kind, id)), limit)?
         }

@@ -67,6 +67,10 @@ pub const COUNTERS: Table<(u8, Name), u64> = Table::new(0x24);
 pub const DEADLINES: Table<(u64, (u8, Digest)), ()> = Table::new(0x30);
 /// Ids of ordered transactions, by the last height at which they could be ordered again.
 pub const ORDERED: Table<(u64, TxId), ()> = Table::new(0x31);
+/// The lowest height under which ids wait to be forgotten; absent when none is late.
+pub const FORGET_FROM: Table<(), u64> = Table::new(0x32);
+/// A time up to which all deadlines have fired or were cleared.
+pub const FIRED_TO: Table<(), u64> = Table::new(0x33);
 
 /// A table: its prefix, and the types of its keys and values.
 pub struct Table<K, V> {
@@ -347,18 +351,33 @@ impl<A: FixedKey, B: Key, V: BorshSerialize + BorshDeserialize> Table<(A, B), V>
             .collect())
     }
 
-    /// The first `limit` entries whose first part is at most that, ascending.
+    /// The first `limit` entries whose first part lies between two, both included, ascending.
     ///
     /// # Errors
     /// As with [`Table::get`].
-    pub fn up_to<S: StateRead>(
+    pub fn between<S: StateRead>(
         &self,
         state: &S,
-        first: &A,
+        from: &A,
+        to: &A,
         limit: usize,
     ) -> Result<Entries<(A, B), V>, StateFault> {
-        let end = self.range(first).1;
-        self.typed(state.scan(&[self.prefix], &end, limit)?)
+        let (start, end) = (self.range(from).0, self.range(to).1);
+        self.typed(state.scan(&start, &end, limit)?)
+    }
+
+    /// The first `limit` entries whose first part is at least that, ascending.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub fn from<S: StateRead>(
+        &self,
+        state: &S,
+        from: &A,
+        limit: usize,
+    ) -> Result<Entries<(A, B), V>, StateFault> {
+        let start = self.range(from).0;
+        self.typed(state.scan(&start, &[self.prefix + 1], limit)?)
     }
 
     /// All keys that begin with the first part.

@@ -104,6 +104,14 @@ pub(crate) const ROWS: &[Row] = &[
         &["consent REVOKED"],
     ),
     row(
+        "a grant is not declined any more",
+        |c| {
+            let id = granted(c, terms());
+            c.run("subject-1", decline(&id))
+        },
+        &["rejected CONSENT_STATE_CONFLICT"],
+    ),
+    row(
         "a grant must be there to be revoked",
         |c| c.run("subject-1", revoke(&TxId(xinqiao_crypto::sm3(b"none")))),
         &["rejected CONSENT_NOT_FOUND"],

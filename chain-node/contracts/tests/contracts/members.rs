@@ -184,6 +184,11 @@ pub(crate) const ROWS: &[Row] = &[
         &["rejected ROLE_DENIED new-bank"],
     ),
     row(
+        "who is not frozen is not unfrozen",
+        |c| c.run("pboc/admin", unfreeze("js-bank")),
+        &["rejected MEMBER_STATE_CONFLICT js-bank"],
+    ),
+    row(
         "nobody unfreezes but the regulator",
         |c| {
             done(c, "pboc/admin", freeze("js-bank"));

@@ -1,6 +1,6 @@
 //! Orders: what is refused, what is placed, and the life of a part.
 
-use xinqiao_contracts::{next_deadline, query, testing::*};
+use xinqiao_contracts::{deadline_due, next_deadline, query, testing::*};
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
     genesis::Parameters,
@@ -10,8 +10,8 @@ use xinqiao_ledger::{
 
 use crate::check::{
     Row, accept, at_work, cancel, check, close_user, confirm, deliver, done, expel, freeze,
-    granted, ordered, ordered_on, pause, place, placed, reject, resume, retire, revoke, row,
-    suspend, tell, unfreeze, verdict,
+    granted, ordered, ordered_on, pause, place, placed, reject, request, resume, retire, revoke,
+    row, suspend, tell, unfreeze, verdict,
 };
 
 /// Places an order under a fresh grant, each with a change.
@@ -163,6 +163,34 @@ pub(crate) const ROWS: &[Row] = &[
             )
         },
         &["refused CONSENT_NOT_FOUND"],
+    ),
+    row(
+        "a request is no grant",
+        |c| {
+            let asked = done(c, AGENT, request(terms(), START + DAY));
+            c.run(AGENT, place(order(&asked)))
+        },
+        &["refused CONSENT_NOT_GRANTED"],
+    ),
+    row(
+        "a use that is reserved is not there for another order",
+        |c| {
+            let mut once = terms();
+            once.max_uses = 1;
+            let (grant, _) = ordered_on(c, once);
+            c.run(AGENT, place(order(&grant)))
+        },
+        &["refused CONSENT_EXHAUSTED"],
+    ),
+    row(
+        "a grant is not used too often",
+        |c| {
+            let mut daily = terms();
+            (daily.max_uses_per_period, daily.period_seconds) = (1, 86_400);
+            let (grant, _) = ordered_on(c, daily);
+            c.run(AGENT, place(order(&grant)))
+        },
+        &["refused CONSENT_TOO_FREQUENT"],
     ),
     row(
         "another institution's grant is refused",
@@ -789,6 +817,18 @@ fn a_deadline_that_could_not_fire_yet_has_passed_all_the_same() {
         tell(&executed.outcomes[0]),
         ["part 0 EXPIRED", "part 1 EXPIRED"]
     );
+}
+
+#[test]
+fn a_deadline_is_due_from_its_moment_on() {
+    let mut chain = at_work();
+    ordered(&mut chain);
+    let deadline = chain.time + 3_600_000;
+    let due = |chain: &Consortium, at| deadline_due(&chain.state, at).unwrap();
+    assert_eq!(next_deadline(&chain.state).unwrap(), Some(deadline));
+    assert!(!due(&chain, deadline - 1) && due(&chain, deadline));
+    let _ = chain.block_at(deadline, vec![]);
+    assert!(!due(&chain, deadline + DAY) && due(&chain, START + 100 * DAY));
 }
 
 #[test]

@@ -181,7 +181,8 @@ fn check_envelope<S: StateRead>(state: &S, block: &BlockContext, meta: &Meta) ->
     ensure(meta.chain == block.chain, Reason::ChainIdMismatch, "")?;
     ensure(block.height <= meta.expires_at, Reason::TxExpired, "")?;
     // The window counts from the tip, which is the block before.
-    let last = (block.height - 1).saturating_add(block.parameters.max_expiry_window);
+    let tip = block.height.saturating_sub(1);
+    let last = tip.saturating_add(block.parameters.max_expiry_window);
     ensure(meta.expires_at <= last, Reason::TxExpiryTooFar, "")?;
     ensure(!replay::was_ordered(state, meta)?, Reason::TxReplayed, "")?;
     Ok(())

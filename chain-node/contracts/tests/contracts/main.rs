@@ -12,5 +12,6 @@ mod golden;
 mod members;
 mod orders;
 mod overlay;
+mod parts;
 mod property;
 mod sources;

@@ -1,0 +1,256 @@
+//! The life of a part, and an order's deadlines.
+
+use xinqiao_contracts::{deadline_due, next_deadline, query, testing::*};
+use xinqiao_crypto::sm3;
+use xinqiao_ledger::{
+    genesis::Parameters,
+    ids::{OrderId, TxId},
+    order::MAX_PARTS,
+    wire,
+};
+
+use crate::check::{
+    accept, at_work, cancel, confirm, deliver, done, granted, ordered, ordered_on, place, placed,
+    reject, revoke, tell, verdict,
+};
+
+const AGENT: &str = "js-bank/agent";
+
+/// State by action, for an order of one part; `-` is ORDER_STATE_CONFLICT, `.` no event.
+const LIFE: &str = "
+    state            accept    deliver    reject    confirm    mismatch    cancel     time
+    placed           ACCEPTED  DELIVERED  REJECTED  -          -           CANCELLED  EXPIRED
+    accepted         -         DELIVERED  REJECTED  -          -           CANCELLED  EXPIRED
+    delivered        -         -          -         CONFIRMED  MISMATCHED  -          .
+    confirmed        -         -          -         -          -           -          .
+    mismatched       -         -          -         -          -           -          .
+    rejected         -         -          -         -          -           -          .
+    expired          -         -          -         -          -           -          .
+    cancelled        -         -          -         -          -           -          .
+    consent_revoked  -         -          -         -          -           -          .
+";
+
+/// An order of one part in a state.
+fn part_in(chain: &mut Consortium, state: &str) -> TxId {
+    let mut one = terms();
+    one.sources = texts(&["sh-tax"]);
+    let (grant, order) = ordered_on(chain, one);
+    let holder = "sh-bureau/holder";
+    let broken = wire::Verdict::ItemMismatch;
+    match state {
+        "accepted" => drop(done(chain, holder, accept(&order, 0))),
+        "delivered" | "confirmed" | "mismatched" => {
+            done(chain, holder, deliver(&order, 0));
+            match state {
+                "confirmed" => drop(done(chain, AGENT, confirm(&order, 0))),
+                "mismatched" => drop(done(chain, AGENT, verdict(&order, 0, broken))),
+                _ => {}
+            }
+        }
+        "rejected" => drop(done(chain, holder, reject(&order, 0))),
+        "expired" => drop(chain.block_at(chain.time + 3_600_000, vec![])),
+        "cancelled" => drop(done(chain, AGENT, cancel(&order))),
+        "consent_revoked" => {
+            done(chain, "subject-1", revoke(&grant));
+            done(chain, holder, deliver(&order, 0));
+        }
+        _ => {}
+    }
+    let record = query::order(&chain.state, &OrderId(order.0))
+        .unwrap()
+        .unwrap();
+    let now = wire::PartStatus::from(&record.parts[0].state).as_str_name();
+    assert_eq!(now, format!("PART_STATUS_{}", state.to_uppercase()));
+    order
+}
+
+#[test]
+fn a_part_moves_between_its_states_and_no_others() {
+    let mut lines = LIFE.trim().lines().map(str::split_whitespace);
+    let actions: Vec<&str> = lines.next().unwrap().skip(1).collect();
+    for mut line in lines {
+        let state = line.next().unwrap();
+        for (action, wants) in actions.iter().zip(line) {
+            let mut chain = at_work();
+            let order = part_in(&mut chain, state);
+            let holder = "sh-bureau/holder";
+            let outcome = match *action {
+                "accept" => chain.run(holder, accept(&order, 0)),
+                "deliver" => chain.run(holder, deliver(&order, 0)),
+                "reject" => chain.run(holder, reject(&order, 0)),
+                "confirm" => chain.run(AGENT, confirm(&order, 0)),
+                "mismatch" => chain.run(AGENT, verdict(&order, 0, wire::Verdict::ItemMismatch)),
+                "cancel" => chain.run(AGENT, cancel(&order)),
+                _ => chain
+                    .block_at(chain.time + 3_600_000, vec![])
+                    .outcomes
+                    .remove(0),
+            };
+            let told = tell(&outcome).join("; ");
+            let wants = match wants {
+                "-" => "rejected ORDER_STATE_CONFLICT".to_owned(),
+                "." => String::new(),
+                "REJECTED" => "part 0 REJECTED SOURCE_UNAVAILABLE".to_owned(),
+                "MISMATCHED" => "part 0 MISMATCHED ITEM_MISMATCH".to_owned(),
+                state => format!("part 0 {state}"),
+            };
+            assert_eq!(told, wants, "{state}: {action}");
+        }
+    }
+}
+
+#[test]
+fn each_verdict_that_is_no_confirmation_has_its_reason() {
+    for (found, reason) in [
+        (wire::Verdict::CiphertextMismatch, "CIPHERTEXT_MISMATCH"),
+        (wire::Verdict::SealBroken, "SEAL_BROKEN"),
+        (wire::Verdict::ItemMismatch, "ITEM_MISMATCH"),
+    ] {
+        let mut chain = at_work();
+        let order = part_in(&mut chain, "delivered");
+        let told = tell(&chain.run(AGENT, verdict(&order, 0, found)));
+        assert_eq!(told, [format!("part 0 MISMATCHED {reason}")]);
+    }
+}
+
+#[test]
+fn an_order_on_the_ledger_says_all_that_happened_to_it() {
+    let mut chain = at_work();
+    let (grant, id) = ordered(&mut chain);
+    let placed_at = chain.time;
+    let height = chain.height;
+    let delivered = done(&mut chain, "sh-bureau/holder", deliver(&id, 0));
+    let confirmed = done(&mut chain, AGENT, confirm(&id, 0));
+    let rejected = done(&mut chain, "zj-bureau/holder", reject(&id, 1));
+    let record = query::order(&chain.state, &OrderId(id.0)).unwrap().unwrap();
+    let wire = wire::OrderState::from(&record);
+    assert_eq!(wire.placed, Some(order(&grant)));
+    assert_eq!(wire.institution, "js-bank");
+    assert_eq!(
+        (wire.placed_at_height, wire.placed_at_ms),
+        (height, placed_at)
+    );
+    assert_eq!(wire.deadline_ms, placed_at + 3_600_000);
+    let [first, second] = &wire.parts[..] else {
+        panic!("two parts")
+    };
+    assert_eq!(first.status(), wire::PartStatus::Confirmed);
+    assert_eq!(first.delivery_tx, delivered.to_vec());
+    assert_eq!(first.verdict_tx, confirmed.to_vec());
+    assert_eq!(first.delivered_items, ["invoices", "tax"]);
+    assert_eq!(first.ciphertext_digest, sm3(b"ciphertext").as_bytes());
+    let part = first.part.as_ref().unwrap();
+    assert_eq!(part.registered_root, root("sh-tax", 1, 20_000).as_bytes());
+    assert_eq!((part.digest_version, part.as_of_day), (1, 20_000));
+    assert_eq!(second.status(), wire::PartStatus::Rejected);
+    assert_eq!(second.reason, "SOURCE_UNAVAILABLE");
+    assert!(second.delivery_tx.is_empty());
+    let history = query::order_history(&chain.state, &OrderId(id.0), 10).unwrap();
+    let txs: Vec<_> = history.iter().flat_map(|entry| entry.tx).collect();
+    assert_eq!(txs, [id, delivered, confirmed, rejected]);
+    // Closed, it waits for no deadline any more; the grant's own is left.
+    assert_eq!(
+        next_deadline(&chain.state).unwrap(),
+        Some(START + 100 * DAY)
+    );
+}
+
+#[test]
+fn a_deadline_that_could_not_fire_yet_has_passed_all_the_same() {
+    let limits = Parameters {
+        max_deadlines_per_block: 1,
+        ..Parameters::default()
+    };
+    let mut chain = Consortium::with(limits).set_to_work();
+    let grant = granted(&mut chain, terms());
+    let orders = [order(&grant), order(&grant)].map(|it| chain.sign(AGENT, place(it)));
+    let ids = [orders[0].meta().id, orders[1].meta().id];
+    let _ = chain.block(orders.to_vec());
+    let deadline = chain.time + 3_600_000;
+    let mut late = Vec::new();
+    for id in &ids {
+        late.push(chain.sign("sh-bureau/holder", accept(id, 0)));
+        late.push(chain.sign("sh-bureau/holder", deliver(id, 0)));
+        late.push(chain.sign("sh-bureau/holder", reject(id, 0)));
+        late.push(chain.sign(AGENT, cancel(id)));
+    }
+    let executed = chain.block_at(deadline, late);
+    assert_eq!(
+        tell(&executed.outcomes[0]),
+        ["part 0 EXPIRED", "part 1 EXPIRED"]
+    );
+    for outcome in &executed.outcomes[1..] {
+        assert_eq!(tell(outcome), ["rejected ORDER_STATE_CONFLICT"]);
+    }
+    let executed = chain.block(vec![]);
+    assert_eq!(
+        tell(&executed.outcomes[0]),
+        ["part 0 EXPIRED", "part 1 EXPIRED"]
+    );
+}
+
+#[test]
+fn a_deadline_is_due_from_its_moment_on() {
+    let mut chain = at_work();
+    ordered(&mut chain);
+    let deadline = chain.time + 3_600_000;
+    let due = |chain: &Consortium, at| deadline_due(&chain.state, at).unwrap();
+    assert_eq!(next_deadline(&chain.state).unwrap(), Some(deadline));
+    assert!(!due(&chain, deadline - 1) && due(&chain, deadline));
+    let _ = chain.block_at(deadline, vec![]);
+    assert!(!due(&chain, deadline + DAY) && due(&chain, START + 100 * DAY));
+}
+
+#[test]
+fn open_orders_are_found_again_page_by_page() {
+    let mut chain = at_work();
+    let grant = granted(&mut chain, terms());
+    let orders: Vec<TxId> = (0..3).map(|_| placed(&mut chain, order(&grant))).collect();
+    done(&mut chain, AGENT, cancel(&orders[1]));
+    let mut found = Vec::new();
+    let mut place = None;
+    loop {
+        let (page, next) = query::open_orders(&chain.state, place, 1).unwrap();
+        found.extend(page.into_iter().map(|order| order.order.0));
+        match next {
+            Some(_) => place = next,
+            None => break,
+        }
+    }
+    assert_eq!(found, [orders[0].0, orders[2].0]);
+}
+
+#[test]
+fn an_order_has_sixty_four_parts_at_most() {
+    let mut chain = at_work();
+    for number in 0..MAX_PARTS + 2 {
+        let source = format!("cz-{number:02}");
+        done(
+            &mut chain,
+            "cz-tax/admin",
+            register_source(&source, "cz-tax", &["tax"]),
+        );
+        done(&mut chain, "cz-tax/admin", activate_source(&source));
+        done(
+            &mut chain,
+            "cz-tax/holder",
+            register_digests(&source, &["tax"], &[1], 20_000),
+        );
+    }
+    let (_, id) = ordered(&mut chain);
+    let record = query::order(&chain.state, &OrderId(id.0)).unwrap().unwrap();
+    let sources: Vec<_> = (record.parts.iter())
+        .map(|part| part.part.source.to_string())
+        .collect();
+    // The first by id; those that did not get in hold what is then missing.
+    let wants: Vec<_> = (0..MAX_PARTS)
+        .map(|number| format!("cz-{number:02}"))
+        .collect();
+    assert_eq!(sources, wants);
+    let missing: Vec<_> = record
+        .missing_items
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(missing, ["invoices", "power"]);
+}

@@ -68,7 +68,8 @@ pub enum Input {
     Committed {
         /// Where the chain stands now.
         position: Position,
-        /// Whether transactions wait.
+        /// Whether transactions wait now. It settles what was told before: a transaction told of by
+        /// [`Input::Waiting`] may have gone into this very block.
         waiting: bool,
         /// The node's clock.
         now: TimeMs,

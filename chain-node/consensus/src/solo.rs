@@ -140,7 +140,7 @@ impl Engine for Solo {
                     });
                 }
                 self.position = position;
-                self.waiting |= waiting;
+                self.waiting = waiting;
                 self.state = State::Free;
                 Ok(self.consider(now))
             }

@@ -163,3 +163,150 @@ impl Mempool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use xinqiao_contracts::testing::{Consortium, open_user};
+    use xinqiao_crypto::VerifierCache;
+
+    use super::*;
+
+    /// Signed transactions of two signers, each of the same size.
+    struct Signers {
+        consortium: Consortium,
+        cache: VerifierCache,
+        count: u64,
+    }
+
+    impl Signers {
+        fn new() -> Self {
+            Self {
+                consortium: Consortium::new(),
+                cache: VerifierCache::new(4.try_into().unwrap()),
+                count: 0,
+            }
+        }
+
+        fn sign(&mut self, by: &str) -> Waiting {
+            self.count += 1;
+            let tx = self.consortium.sign(by, open_user(self.count));
+            let key = xinqiao_contracts::testing::secret(by);
+            let known = self.cache.known(key.public(), &Default::default());
+            Waiting {
+                tx: tx.verify(&known).unwrap(),
+                span: Span::none(),
+            }
+        }
+    }
+
+    const A: &str = "js-bank/admin";
+    const B: &str = "zj-bank/admin";
+
+    /// Inserts one transaction after the other and says what came of each.
+    fn check(limits: MempoolLimits, signers: &[&str], expected: &[Result<Inserted, Full>]) {
+        let mut all = Signers::new();
+        let mut mempool = Mempool::new(limits);
+        let got: Vec<_> = signers
+            .iter()
+            .map(|by| mempool.insert(all.sign(by)))
+            .collect();
+        assert_eq!(got, expected, "{limits:?}");
+        let taken = expected.iter().filter(|one| one.is_ok()).count();
+        assert_eq!(mempool.load().txs, taken);
+        // What is taken and settled leaves nothing behind.
+        let ids: Vec<_> = mempool.take().iter().map(|one| one.tx.meta().id).collect();
+        assert_eq!(ids.len(), taken);
+        assert_eq!(mempool.load().txs, taken, "held until its block is on disk");
+        assert!(!mempool.waits());
+        mempool.settle(&ids);
+        assert_eq!(mempool.load(), Load::default());
+        assert!(mempool.signers.is_empty() && mempool.held.is_empty());
+    }
+
+    #[test]
+    fn every_limit_holds() {
+        use Inserted::New;
+        let size = Signers::new().sign(A).tx.encoded().len();
+        let wide = MempoolLimits::default();
+        check(wide, &[A, A, B], &[Ok(New), Ok(New), Ok(New)]);
+        check(
+            MempoolLimits { txs: 2, ..wide },
+            &[A, B, A],
+            &[Ok(New), Ok(New), Err(Full::Txs(2))],
+        );
+        check(
+            MempoolLimits {
+                bytes: 2 * size,
+                ..wide
+            },
+            &[A, B, A],
+            &[Ok(New), Ok(New), Err(Full::Bytes(2 * size))],
+        );
+        check(
+            MempoolLimits {
+                signer_txs: 1,
+                ..wide
+            },
+            &[A, A, B, B],
+            &[
+                Ok(New),
+                Err(Full::SignerTxs(1)),
+                Ok(New),
+                Err(Full::SignerTxs(1)),
+            ],
+        );
+        check(
+            MempoolLimits {
+                signer_bytes: size,
+                ..wide
+            },
+            &[A, A, B],
+            &[Ok(New), Err(Full::SignerBytes(size)), Ok(New)],
+        );
+        check(MempoolLimits { txs: 0, ..wide }, &[A], &[Err(Full::Txs(0))]);
+    }
+
+    #[test]
+    fn the_same_transaction_waits_once_also_while_its_block_is_under_way() {
+        let mut all = Signers::new();
+        let mut mempool = Mempool::new(MempoolLimits::default());
+        let first = all.sign(A);
+        let again = || Waiting {
+            tx: first.tx.clone(),
+            span: Span::none(),
+        };
+        let id = first.tx.meta().id;
+        assert_eq!(mempool.insert(again()), Ok(Inserted::New));
+        assert_eq!(mempool.insert(again()), Ok(Inserted::Known));
+        assert_eq!(mempool.take().len(), 1);
+        assert_eq!(mempool.insert(again()), Ok(Inserted::Known));
+        assert!(mempool.take().is_empty());
+        mempool.settle(&[id]);
+        assert!(!mempool.holds(&id));
+    }
+
+    #[test]
+    fn a_block_takes_the_oldest_and_no_more_than_it_may_hold() {
+        let mut all = Signers::new();
+        let mut mempool = Mempool::new(MempoolLimits::default());
+        let one = all.sign(A);
+        let size = one.tx.encoded().len();
+        let first = one.tx.meta().id;
+        mempool.insert(one).unwrap();
+        // As many as a block's bytes hold, by a queue that counts one transaction again and again.
+        let many = MAX_BLOCK_BYTES / size + 10;
+        let copy = all.sign(B);
+        for _ in 1..many {
+            mempool.queue.push_back(Waiting {
+                tx: copy.tx.clone(),
+                span: Span::none(),
+            });
+        }
+        let taken = mempool.take();
+        assert_eq!(taken[0].tx.meta().id, first);
+        let bytes: usize = taken.iter().map(|one| one.tx.encoded().len()).sum();
+        assert!(taken.len() <= MAX_BLOCK_TXS && bytes <= MAX_BLOCK_BYTES);
+        assert!(taken.len() == MAX_BLOCK_TXS || bytes + size > MAX_BLOCK_BYTES);
+        assert_eq!(taken.len() + mempool.queue.len(), many);
+    }
+}

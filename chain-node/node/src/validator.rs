@@ -84,7 +84,12 @@ impl<E: Engine> Validator<E> {
             let input = tokio::select! {
                 () = stopped(&mut stop) => break,
                 done = finished(&mut self.job) => Some(self.note(done)?),
-                () = self.intake.arrived() => Some(Input::Waiting { now: now() }),
+                // What arrived may be in the block under way already.
+                () = self.intake.arrived() => self
+                    .intake
+                    .mempool()
+                    .waits()
+                    .then(|| Input::Waiting { now: now() }),
                 () = wake(self.wake_at) => {
                     self.wake_at = None;
                     Some(Input::Tick { now: now() })

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRecoveryMode, Direction, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use crate::{
@@ -85,6 +86,14 @@ impl Database {
         let mut options = WriteOptions::default();
         options.set_sync(self.sync);
         Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    /// Writes all memtables out as tables.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        let families: Vec<&ColumnFamily> = FAMILIES.iter().map(|name| self.family(name)).collect();
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        Ok(self.db.flush_cfs_opt(&families, &options)?)
     }
 
     /// Every pair of a family, ascending. It reads past the block cache, whose content others need.

@@ -16,7 +16,7 @@ use crate::{
     database::{Database, Durability},
     error::Error,
     execution::Slot,
-    layout::{FAMILIES, META_HALTED, Tip},
+    layout::{FAMILIES, META, META_HALTED, Tip},
     write::{Store, check_block},
 };
 
@@ -85,7 +85,7 @@ fn compare(stored: &Database, copy: &Database) -> Result<u64, Error> {
     let mut count = 0;
     for family in FAMILIES {
         // Whether the node has halted does not follow from the blocks.
-        let told = |pair: &Result<(Box<[u8]>, Box<[u8]>), Error>| !matches!(pair, Ok((key, _)) if **key == *META_HALTED);
+        let told = |pair: &Result<(Box<[u8]>, Box<[u8]>), Error>| !matches!(pair, Ok((key, _)) if family == META && **key == *META_HALTED);
         let mut ours = stored.pairs(family).filter(told);
         let mut theirs = copy.pairs(family);
         loop {
@@ -142,3 +142,6 @@ impl Drop for Scratch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

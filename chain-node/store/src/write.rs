@@ -21,8 +21,8 @@ use crate::{
     error::Error,
     execution::Execution,
     layout::{
-        BODIES, HEADERS, HISTORY, LAYOUT, META, META_CHAIN, META_HALTED, META_LAYOUT, META_TIP,
-        OUTCOMES, STATE, StoredHeader, StoredTip, TXS, Tip, encode, height_key, node_key,
+        BODIES, FAMILIES, HEADERS, HISTORY, LAYOUT, META, META_CHAIN, META_HALTED, META_LAYOUT,
+        META_TIP, OUTCOMES, STATE, StoredHeader, StoredTip, TXS, Tip, encode, height_key, node_key,
         place_value,
     },
     read::Reader,
@@ -75,7 +75,10 @@ impl Store {
             db: Arc::clone(&db),
         };
         match reader.chain()? {
-            None => begin(&db, genesis, chain)?,
+            None => {
+                check_empty(&db)?;
+                begin(&db, genesis, chain)?;
+            }
             Some(found) if found != chain => {
                 return Err(Error::OtherChain {
                     path: path.to_owned(),
@@ -242,6 +245,28 @@ impl Store {
         self.poisoned = false;
         Ok(())
     }
+}
+
+impl Drop for Store {
+    /// Puts everything into checksummed tables, so that damage to a store at rest always shows: in
+    /// the log's last record it would look like a write that was never finished.
+    fn drop(&mut self) {
+        if !self.poisoned
+            && let Err(error) = self.db.flush()
+        {
+            tracing::warn!(%error, "the store was closed without being flushed; its log has everything");
+        }
+    }
+}
+
+/// Checks that nothing is stored at all: a store that has lost its chain's id is not a new one.
+fn check_empty(db: &Database) -> Result<(), Error> {
+    for family in FAMILIES {
+        if db.has_from(family, &[])? {
+            return Err(Error::damaged(0, "the chain's id is missing"));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the genesis' state and the tip before the first block, all at once.

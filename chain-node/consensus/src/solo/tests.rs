@@ -134,17 +134,18 @@ fn every_input_has_its_effects() {
         whole(committed(after, true, NOW)),
         Ok(vec![Effect::Build(slot(9, NOW + 1))]),
     );
+    let meanwhile = |last| vec![waiting(NOW), waiting(NOW), built(first), signed(), last];
     check(
-        "what began to wait meanwhile is not forgotten",
+        "what began to wait meanwhile and still does: the next block",
         idle,
-        vec![
-            waiting(NOW),
-            waiting(NOW),
-            built(first),
-            signed(),
-            committed(after, false, NOW + 3),
-        ],
+        meanwhile(committed(after, true, NOW + 3)),
         Ok(vec![Effect::Build(slot(9, NOW + 3))]),
+    );
+    check(
+        "what began to wait meanwhile and went into the block: no empty block",
+        idle,
+        meanwhile(committed(after, false, NOW + 3)),
+        Ok(vec![]),
     );
     check(
         "the block set a deadline: wake up then",

@@ -178,7 +178,7 @@ impl ServerBuilder {
             tonic_health::server::HealthService::from_health_reporter(self.health),
         ));
         if !self.descriptors.is_empty() {
-            add_reflection(&mut routes, &self.descriptors)?;
+            add_reflection(&mut routes, &self.descriptors, &self.names)?;
         }
         Ok(BoundServer {
             server,
@@ -190,13 +190,27 @@ impl ServerBuilder {
     }
 }
 
-fn add_reflection(routes: &mut RoutesBuilder, descriptors: &[Vec<u8>]) -> Result<(), Error> {
+/// Reflection lists the services that are served here, not all that the descriptors describe.
+fn add_reflection(
+    routes: &mut RoutesBuilder,
+    descriptors: &[Vec<u8>],
+    names: &[&'static str],
+) -> Result<(), Error> {
+    let own = [
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ];
     let configured = || {
-        descriptors.iter().fold(
+        let builder = descriptors.iter().fold(
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET),
             |builder, set| builder.register_encoded_file_descriptor_set(set),
-        )
+        );
+        names
+            .iter()
+            .chain(&own)
+            .fold(builder, |builder, name| builder.with_service_name(*name))
     };
     let unreadable = |error: tonic_reflection::server::Error| Error::Descriptors(error.to_string());
     routes.add_service(configured().build_v1().map_err(unreadable)?);

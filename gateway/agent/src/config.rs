@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use xinqiao_crypto::SecretKey;
 use xinqiao_dispatch::pseudonym::UserKey;
 use xinqiao_identity::TokenKey;
-use xinqiao_ledger::{genesis::Genesis, ids::OrgId, item::PseudonymKey};
+use xinqiao_ledger::{catalogue::Catalogue, genesis::Genesis, ids::OrgId, item::PseudonymKey};
 use xinqiao_rpc::{Identity, Limits};
 
 /// What one user of the institution may do.
@@ -21,6 +21,19 @@ pub struct UserAccess {
     pub roles: BTreeSet<String>,
     /// Purposes that the user is approved for. At most 16.
     pub purposes: BTreeSet<String>,
+}
+
+impl UserAccess {
+    /// The role `bank.querier` with the first 16 purposes of a catalogue.
+    #[must_use]
+    pub fn querier(catalogue: &Catalogue) -> Self {
+        Self {
+            roles: BTreeSet::from(["bank.querier".to_owned()]),
+            purposes: (catalogue.purposes.iter().take(16))
+                .map(|purpose| purpose.code.to_string())
+                .collect(),
+        }
+    }
 }
 
 /// An agent's configuration.
@@ -47,9 +60,12 @@ pub struct AgentConfig {
     pub pseudonym_key: PseudonymKey,
     /// The institution's own key for its users' pseudonyms.
     pub user_key: UserKey,
-    /// The institution's users, by the name that its applications use. Nobody else may ask.
+    /// What users may do, by the name that the institution's applications use.
     pub users: BTreeMap<String, UserAccess>,
-    /// The one of them in whose name catalogue, grants and verdicts are handled.
+    /// What any user may do who is not in `users`; none: nothing, the agent refuses. Whether a user is
+    /// open is for the ledger, which records an attempt of one who is not.
+    pub other_users: Option<UserAccess>,
+    /// The user in whose name catalogue and grants are handled.
     pub service_user: String,
     /// Transport limits.
     pub limits: Limits,

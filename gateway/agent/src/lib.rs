@@ -55,7 +55,7 @@ pub enum Error {
     #[error("the certificate names {0}, expected is the agent of {1}")]
     OtherIdentity(String, String),
     /// The service user is none of the users.
-    #[error("the service user {0:?} is not among the users")]
+    #[error("the service user {0:?} is not among the users, and others may do nothing")]
     ServiceUser(String),
     /// A task was lost.
     #[error("a task of the agent ended unexpectedly: {0}")]
@@ -117,7 +117,9 @@ impl Agent {
                 config.org.to_string(),
             ));
         }
-        let access = config.users.get(&config.service_user).cloned();
+        let access = (config.users.get(&config.service_user))
+            .or(config.other_users.as_ref())
+            .cloned();
         let service = Acting {
             user: config.user_key.user(&config.org, &config.service_user),
             access: access.ok_or(Error::ServiceUser(config.service_user))?,
@@ -158,6 +160,7 @@ impl Agent {
             pseudonym_key: config.pseudonym_key,
             user_key: config.user_key,
             users: config.users,
+            other_users: config.other_users,
             service,
         }));
         // A query takes as long as its sources may: the application's own deadline is what ends it.

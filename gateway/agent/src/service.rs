@@ -53,14 +53,14 @@ pub(crate) struct Agency {
     pub(crate) pseudonym_key: PseudonymKey,
     pub(crate) user_key: UserKey,
     pub(crate) users: BTreeMap<String, UserAccess>,
+    pub(crate) other_users: Option<UserAccess>,
     pub(crate) service: Acting,
 }
 
 impl Agency {
     fn acting(&self, user: &str) -> Result<Acting, Fault> {
-        let access = self
-            .users
-            .get(user)
+        let listed = self.users.get(user).or(self.other_users.as_ref());
+        let access = listed
             .ok_or_else(|| Fault::new(Reason::UserUnknown).because("the agent has no such user"))?;
         Ok(Acting {
             user: self.user_key.user(&self.org, user),

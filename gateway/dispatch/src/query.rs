@@ -483,3 +483,6 @@ pub struct Report {
     /// Every part's outcome, in the order's own order.
     pub parts: Vec<PartOutcome>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,16 +196,22 @@ impl Feed {
         self.directory.changed();
         self.wake_all();
         fitness.set(ServingStatus::Serving).await;
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                next = blocks.message() => match next.map_err(said)? {
-                    Some(answer) => self.take(&answer.block.ok_or("an answer without a block")?)?,
-                    None => return Ok(()),
-                },
-                _ = look.tick() => well(&self.node.status().await.map_err(said)?)?,
+        let following = async {
+            while let Some(answer) = blocks.message().await.map_err(said)? {
+                self.take(&answer.block.ok_or("an answer without a block")?)?;
             }
+            Ok(())
+        };
+        let looking = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                well(&self.node.status().await.map_err(said)?)?;
+            }
+        };
+        // Side by side: no block waits for the look.
+        tokio::select! {
+            ended = following => ended,
+            ended = looking => ended,
         }
     }
 

@@ -15,7 +15,7 @@ use xinqiao_ledger::{
     tx::Tx,
     wire::{self, PartStatus, order_service_server::OrderService},
 };
-use xinqiao_rpc::{Fault, Reason, ledger_fault};
+use xinqiao_rpc::{Fault, FaultView, Reason, ledger_fault};
 
 use crate::{
     access::{Door, Gate, Refused, User},
@@ -208,7 +208,10 @@ impl Orders {
         let relayed = async {
             loop {
                 match self.relay.pieces(&way, part, wait).await {
-                    Err(status) if is_transient(&status) => tokio::time::sleep(RELAY_AGAIN).await,
+                    // That a part is closed is said by our own node alone; the asked one may be ahead.
+                    Err(status) if is_transient(&status) || says_closed(&status) => {
+                        tokio::time::sleep(RELAY_AGAIN).await;
+                    }
                     done => return done,
                 }
             }
@@ -283,6 +286,13 @@ fn open(state: &wire::OrderState, part: PartRef) -> Result<(), Status> {
         return Err(fault.status());
     }
     Ok(())
+}
+
+/// Whether whoever was asked says that the part is closed.
+fn says_closed(status: &Status) -> bool {
+    FaultView::from_status(status)
+        .metadata
+        .contains_key("part_status")
 }
 
 fn undeliverable(status: PartStatus) -> bool {

@@ -1,6 +1,6 @@
 //! Starting a node and stopping it: wiring only.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 use xinqiao_consensus::Solo;
@@ -15,7 +15,7 @@ use xinqiao_ledger::{
 use xinqiao_rpc::{
     BoundServer, ExpectedPeer, Identity, Limits, Role as Process, ServerBuilder, limited, tls,
 };
-use xinqiao_store::Store;
+use xinqiao_store::{Reader, Store};
 
 use crate::{
     config::{NodeConfig, Role, Upstream},
@@ -30,6 +30,9 @@ use crate::{
     validator::{Validator, position},
     verifier::Verifier,
 };
+
+/// How often, and how far apart, it is looked whether the store is let go.
+const RELEASE: (u32, Duration) = (200, Duration::from_millis(5));
 
 /// A ledger node.
 #[derive(Debug, Clone, Copy)]
@@ -150,12 +153,26 @@ impl Running {
             },
         };
         self.stopping.send_replace(true);
+        let reader = self.replica.reader().clone();
         drop(self.replica);
         if let Some(server) = server {
             server.stopped().await?;
         }
+        released(&reader).await;
         ended
     }
+}
+
+/// Waits until calls and checks that were under way have let go of the store, so that it can be
+/// opened again at once. A replica that somebody keeps is not waited for long.
+async fn released(reader: &Reader) {
+    for _ in 0..RELEASE.0 {
+        if reader.is_last() {
+            return;
+        }
+        tokio::time::sleep(RELEASE.1).await;
+    }
+    tracing::debug!("the node has stopped, and somebody still reads its store");
 }
 
 /// What a role does: where its transactions go, and which loop owns the store.

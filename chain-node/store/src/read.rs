@@ -59,6 +59,12 @@ pub struct StoredHead {
 }
 
 impl Reader {
+    /// Whether this is the last one that has the store open: neither its writer nor any other
+    /// reader is left, and dropping this one lets go of the directory.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.db) == 1
+    }
+
     /// Where the chain stands.
     ///
     /// # Errors

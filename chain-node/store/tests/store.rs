@@ -44,8 +44,7 @@ impl Chain {
                 let txs: Vec<Tx> = (0..*count)
                     .map(|_| {
                         number += 1;
-                        let tx = chain.consortium.sign("js-bank/admin", open_user(number));
-                        tx
+                        chain.consortium.sign("js-bank/admin", open_user(number))
                     })
                     .collect();
                 let ids = txs.iter().map(|tx| tx.meta().id).collect();
@@ -158,15 +157,9 @@ fn the_state_on_disk_is_the_state_in_memory() {
     // A view does not see what is written after it was taken.
     let before = view.scan(&first, &last, 10_000).unwrap();
     let tx = memory.sign("js-bank/admin", open_user(99));
-    chain.store_commit_beside(tx);
+    chain.commit(vec![tx]);
     assert_eq!(view.scan(&first, &last, 10_000).unwrap(), before);
     assert_ne!(reader.view().scan(&first, &last, 10_000).unwrap(), before);
-}
-
-impl Chain {
-    fn store_commit_beside(&mut self, tx: Tx) {
-        self.commit(vec![tx]);
-    }
 }
 
 #[test]
@@ -215,9 +208,10 @@ fn a_copy_in_a_later_block_leaves_the_original_its_place() {
 #[test]
 fn only_the_block_that_was_executed_on_the_tip_is_committed() {
     let mut chain = Chain::new();
+    let time = chain.store.tip().time + 1;
     let slot = |height| Slot {
         height,
-        time: chain.store.tip().time + 1,
+        time,
         proposer: secret("validator").public().id(),
     };
     let run =
@@ -236,9 +230,11 @@ fn only_the_block_that_was_executed_on_the_tip_is_committed() {
         .check(first.header().clone(), chain.store.validators())
         .unwrap();
     let store = &mut chain.store;
-    let refused = store.commit(run(store, 1).unwrap(), &certified_other, &over_other);
+    let execution = run(store, 1).unwrap();
+    let refused = store.commit(execution, &certified_other, &over_other);
     assert!(matches!(refused, Err(Error::NotNext(_))));
-    let refused = store.commit(run(store, 1).unwrap(), &certified, &over_other);
+    let execution = run(store, 1).unwrap();
+    let refused = store.commit(execution, &certified, &over_other);
     assert!(matches!(refused, Err(Error::NotNext(_))));
     assert_eq!(store.tip().height, 0);
     store.commit(first, &certified, &right).unwrap();

@@ -54,7 +54,7 @@ fn one_flipped_bit_in_any_pair_of_any_family_is_found() {
         drop(db);
         assert!(!pairs.is_empty(), "{family}");
         // All of the small families; of the state a sample, for each check executes the chain.
-        let every = pairs.len().div_ceil(8);
+        let every = pairs.len().div_ceil(5);
         for (number, (key, value)) in pairs.iter().enumerate().step_by(every) {
             let write = |key: &[u8], value: Option<&[u8]>| {
                 let db = Database::open(disk.path(), Durability::Synced).unwrap();
@@ -84,6 +84,6 @@ fn one_flipped_bit_in_any_pair_of_any_family_is_found() {
             write(key, Some(value));
         }
     }
-    assert!(flipped > 30, "{flipped}");
+    assert!(flipped >= 15, "{flipped}");
     assert_eq!(check(&disk, &genesis).unwrap(), whole);
 }

@@ -1,6 +1,5 @@
 //! The replica's proof that a delivery is recorded, as the delivery machine takes it.
 
-use xinqiao_crypto::Digest;
 use xinqiao_dispatch::delivery::FinalDelivery;
 use xinqiao_ledger::{
     action::{Action, Delivery},
@@ -45,11 +44,6 @@ impl OnReplica {
             Some(tx) => Self::of(replica, tx),
             None => Ok(None),
         }
-    }
-
-    /// Digest of the bytes that it records.
-    pub(crate) fn ciphertext_digest(&self) -> Digest {
-        self.delivery.ciphertext_digest
     }
 }
 

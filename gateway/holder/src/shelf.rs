@@ -130,3 +130,24 @@ impl Drop for Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xinqiao_crypto::sm3;
+    use xinqiao_ledger::ids::OrderId;
+
+    #[test]
+    fn who_no_longer_waits_leaves_nothing_behind() {
+        let part = PartRef {
+            order: OrderId(sm3(b"whatever somebody asks for")),
+            part: 0,
+        };
+        let shelf = Arc::new(Shelf::new(1_000));
+        let (first, second) = (shelf.wait_for(part), shelf.wait_for(part));
+        drop(first);
+        assert!(shelf.is_awaited(&part));
+        drop(second);
+        assert!(!shelf.is_awaited(&part));
+    }
+}

@@ -347,14 +347,12 @@ impl<'a> Run<'a> {
 
     /// Scans, digests, compares, and registers what differs.
     async fn register(&mut self) -> Result<(), Error> {
-        let (sender, receiver) = mpsc::channel(DIGESTED_AT_ONCE);
+        let (sender, mut receiver) = mpsc::channel(DIGESTED_AT_ONCE);
         let scan = {
             let (holding, from) = (Arc::clone(self.holding), self.from.clone());
             tokio::task::spawn_blocking(move || chunk::scan(&holding, from.as_ref(), &sender))
         };
-        let chunks = futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|chunk| (chunk, receiver))
-        });
+        let chunks = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
         let (replica, holding, source) = (
             self.registrar.replica.clone(),
             Arc::clone(self.holding),

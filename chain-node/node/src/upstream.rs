@@ -57,7 +57,7 @@ pub(crate) enum UpstreamFault {
     #[error("it stands still while {0} goes on")]
     Behind(String),
     #[error("{0}")]
-    Unreachable(FaultView),
+    Unreachable(Box<FaultView>),
     /// Not its fault: ours.
     #[error(transparent)]
     Store(#[from] StateFault),
@@ -81,7 +81,7 @@ impl UpstreamFault {
 
 impl From<Status> for UpstreamFault {
     fn from(status: Status) -> Self {
-        Self::Unreachable(FaultView::from_status(&status))
+        Self::Unreachable(Box::new(FaultView::from_status(&status)))
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Validator<E> {
 
 /// What the blocking pool has done.
 enum Done {
-    Built(Execution),
+    Built(Box<Execution>),
     Committed { position: Position, ids: Vec<TxId> },
 }
 
@@ -141,7 +141,7 @@ impl<E: Engine> Validator<E> {
             for (caller, id) in callers.iter().zip(execution.ids()) {
                 caller.in_scope(|| tracing::debug!(tx_id = %id, height = slot.height, "ordered"));
             }
-            Ok(Done::Built(execution))
+            Ok(Done::Built(Box::new(execution)))
         })
     }
 
@@ -189,7 +189,7 @@ impl<E: Engine> Validator<E> {
         Ok(match done {
             Done::Built(execution) => {
                 let header = Box::new(execution.header().clone());
-                self.built = Some(execution);
+                self.built = Some(*execution);
                 Input::Built(header)
             }
             Done::Committed { position, ids } => {

@@ -27,6 +27,9 @@ const WRITE_BUFFERS: usize = 64 * MIB;
 const WAL: u64 = 128 * MIB as u64;
 const OPEN_FILES: i32 = 256;
 
+/// A key and its value.
+pub(crate) type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// An open database with our column families.
 pub(crate) struct Database {
     db: DB,
@@ -97,10 +100,7 @@ impl Database {
     }
 
     /// Every pair of a family, ascending. It reads past the block cache, whose content others need.
-    pub(crate) fn pairs(
-        &self,
-        family: &'static str,
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), Error>> {
+    pub(crate) fn pairs(&self, family: &'static str) -> impl Iterator<Item = Result<Pair, Error>> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         self.db

@@ -13,7 +13,7 @@ use xinqiao_contracts::{Candidate, VerifyTx};
 use xinqiao_ledger::{block::Block, genesis::Genesis, ids::Height};
 
 use crate::{
-    database::{Database, Durability},
+    database::{Database, Durability, Pair},
     error::Error,
     execution::Slot,
     layout::{FAMILIES, META, META_HALTED, Tip},
@@ -85,7 +85,7 @@ fn compare(stored: &Database, copy: &Database) -> Result<u64, Error> {
     let mut count = 0;
     for family in FAMILIES {
         // Whether the node has halted does not follow from the blocks.
-        let told = |pair: &Result<(Box<[u8]>, Box<[u8]>), Error>| !matches!(pair, Ok((key, _)) if family == META && **key == *META_HALTED);
+        let told = |pair: &Result<Pair, Error>| !matches!(pair, Ok((key, _)) if family == META && **key == *META_HALTED);
         let mut ours = stored.pairs(family).filter(told);
         let mut theirs = copy.pairs(family);
         loop {
@@ -93,7 +93,7 @@ fn compare(stored: &Database, copy: &Database) -> Result<u64, Error> {
                 (None, None) => break,
                 (Some(ours), Some(theirs)) if ours == theirs => count += 1,
                 (ours, theirs) => {
-                    let key = |pair: Option<(Box<[u8]>, _)>| match pair {
+                    let key = |pair: Option<Pair>| match pair {
                         Some((key, _)) => hex(&key),
                         None => "the end".to_owned(),
                     };

@@ -1,4 +1,5 @@
 //! A store keeps what it was given, gives proofs of it, and notices when any of it changes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{fs, path::Path, sync::Arc};
 

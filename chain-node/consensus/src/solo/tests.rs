@@ -1,3 +1,5 @@
+//! Tables of inputs and the effects that `solo` answers with.
+
 use xinqiao_crypto::{Digest, KeyId, Signature};
 use xinqiao_ledger::{block::Header, ids::ChainId};
 

@@ -1,4 +1,5 @@
 //! Nodes of one consortium in one process, over real TLS, with real stores.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod agreement;
 mod consortium;

@@ -1,5 +1,7 @@
 //! Opening a delivery: the receipt that it takes, and every way in which one can be wrong.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 
 use xinqiao_contracts::testing::{self, Consortium, order, secret, terms};

@@ -150,7 +150,6 @@ fn member(joining: Joining) -> Member {
 /// Everything that runs, and its stop.
 pub(crate) struct Consortium {
     pub(crate) agent: AgentClient,
-    pub(crate) agent_uri: String,
     pub(crate) replica: Replica,
     pub(crate) genesis: Arc<Genesis>,
     /// The bank's certificate and token key, to act in its name.
@@ -348,7 +347,6 @@ impl Consortium {
         let agent_uri = format!("http://{}", agent_handle.local_addr());
         let started = Self {
             agent: xinqiao_agent::connect(&agent_uri).unwrap(),
-            agent_uri,
             replica,
             genesis,
             bank: identity(&bank),

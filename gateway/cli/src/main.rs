@@ -1,2 +1,116 @@
-//! xinqiao
-fn main() {}
+//! `xinqiao`: one program for everyone in the consortium. Wiring only: what it does lives in the
+//! crates that it starts.
+
+mod client;
+mod commands;
+mod config;
+mod demo;
+mod genesis_file;
+mod keyfiles;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// 信桥 XinQiao: a cross-regional credit-information consortium gateway.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the ledger or a gateway (the reason code
+/// is printed), 4 evidence or data that does not verify, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xinqiao",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    /// Print JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The command.
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a ledger node: the validator, or a follower that re-executes every block.
+    Node(commands::run::Start),
+    /// Run a regional gateway: takes institutions' orders and relays sealed reports.
+    Gateway(commands::run::Start),
+    /// Run a data-holding node: keeps its own replica, and delivers what the ledger has recorded.
+    Holder(commands::run::Start),
+    /// Run an institution's agent: signs orders, opens and verifies reports.
+    Agent(commands::run::Start),
+    /// Run a regulator's observer: follows and re-executes; cannot write.
+    Observer(commands::run::Start),
+    /// Run a whole consortium on this machine and show queries that succeed and that are refused.
+    Demo(demo::Args),
+    /// Make keys, certificates and shared secrets.
+    #[command(subcommand)]
+    Keys(commands::keys::Keys),
+    /// Put a genesis together, and look at one.
+    #[command(subcommand)]
+    Genesis(commands::genesis::GenesisCommand),
+    /// Members of the consortium: list, admit users, freeze.
+    #[command(subcommand)]
+    Member(commands::member::MemberCommand),
+    /// Data sources: try a mapping on real data, register digests.
+    #[command(subcommand)]
+    Source(commands::source::SourceCommand),
+    /// Consent grants: grant, pause, resume, revoke, look at.
+    #[command(subcommand)]
+    Consent(commands::consent::ConsentCommand),
+    /// Ask an institution's agent for a report.
+    Query(commands::query::Query),
+    /// Orders as the ledger has them.
+    #[command(subcommand)]
+    Order(commands::order::OrderCommand),
+    /// The access log: every attempt, the refused ones too.
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
+    /// Evidence of one order: export it, and verify it offline.
+    #[command(subcommand)]
+    Proof(commands::proof::ProofCommand),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(fault) => {
+            eprintln!("error: cannot start: {fault}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(cli.command, cli.json));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => render::failure(&fault, cli.json),
+    }
+}
+
+async fn run(command: Command, json: bool) -> anyhow::Result<()> {
+    match command {
+        Command::Node(start) => commands::run::node(&start).await,
+        Command::Gateway(start) => commands::run::gateway(&start).await,
+        Command::Holder(start) => commands::run::holder(&start).await,
+        Command::Agent(start) => commands::run::agent(&start).await,
+        Command::Observer(start) => commands::run::observer(&start).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Keys(command) => commands::keys::run(command, json),
+        Command::Genesis(command) => commands::genesis::run(command, json),
+        Command::Member(command) => commands::member::run(command, json).await,
+        Command::Source(command) => commands::source::run(command, json).await,
+        Command::Consent(command) => commands::consent::run(command, json).await,
+        Command::Query(query) => commands::query::run(query, json).await,
+        Command::Order(command) => commands::order::run(command, json).await,
+        Command::Audit(command) => commands::audit::run(command, json).await,
+        Command::Proof(command) => commands::proof::run(command, json).await,
+    }
+}

@@ -1,0 +1,190 @@
+//! The command line's way to a node: mutual TLS, signed transactions, receipts that are checked.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, Result, anyhow, bail};
+use xinqiao_crypto::SecretKey;
+use xinqiao_ledger::{
+    genesis::Genesis,
+    ids::{ChainId, Height, Subject},
+    item::PseudonymKey,
+    outcome::{Event, Outcome},
+    receipt::{self, Proven},
+    tx::Tx,
+    uscc::Uscc,
+    wire::{
+        self, audit_service_client::AuditServiceClient, ledger_service_client::LedgerServiceClient,
+        state_service_client::StateServiceClient,
+        submission_service_client::SubmissionServiceClient, tx_body::Action,
+    },
+};
+use xinqiao_rpc::{FaultView, RpcChannel, limits::MAX_MESSAGE_BYTES, tls};
+
+use crate::{
+    config::{self, Loaded, ProfileFile},
+    genesis_file, keyfiles,
+};
+
+/// How long a command waits for its transaction to be committed, in milliseconds.
+const WAIT_MS: u32 = 30_000;
+
+/// A person's connection to a node or an observer.
+#[derive(Clone)]
+pub struct Client {
+    /// The connection.
+    pub channel: RpcChannel,
+    /// What the chain started from.
+    pub genesis: Arc<Genesis>,
+    chain: ChainId,
+    profile: Loaded<ProfileFile>,
+}
+
+impl Client {
+    /// Connects as a profile says.
+    pub fn open(profile: &Path) -> Result<Self> {
+        let profile: Loaded<ProfileFile> = config::load(profile)?;
+        let genesis = Arc::new(genesis_file::read(&profile.path(&profile.file.genesis))?);
+        let identity = profile.file.tls.load(&profile.base)?;
+        let channel = tls::channel(
+            &profile.file.node.uri,
+            &identity,
+            Some(profile.file.node.org.as_str()),
+        )?;
+        Ok(Self {
+            channel,
+            chain: genesis.chain_id(),
+            genesis,
+            profile,
+        })
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Reads the chain.
+    pub fn ledger(&self) -> LedgerServiceClient<RpcChannel> {
+        LedgerServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Reads the state.
+    pub fn state(&self) -> StateServiceClient<RpcChannel> {
+        StateServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Reads the access log.
+    pub fn audit(&self) -> AuditServiceClient<RpcChannel> {
+        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The organisation's admin key.
+    pub fn admin_key(&self) -> Result<SecretKey> {
+        let path = self
+            .profile
+            .file
+            .admin_key
+            .as_ref()
+            .context("the profile names no admin_key, which signing needs")?;
+        keyfiles::sm2(&self.profile.path(path))
+    }
+
+    /// The pseudonym of an enterprise given by its code.
+    pub fn subject(&self, uscc: &str) -> Result<Subject> {
+        let path = self.profile.file.pseudonym_key.as_ref().context(
+            "the profile names no pseudonym_key, which naming an enterprise by its code needs",
+        )?;
+        let key = PseudonymKey::from(keyfiles::secret32(&self.profile.path(path))?);
+        let uscc: Uscc = uscc.parse()?;
+        Ok(key.subject(&uscc))
+    }
+
+    /// Where the node stands.
+    pub async fn status(&self) -> Result<wire::GetStatusResponse> {
+        Ok(self
+            .ledger()
+            .get_status(wire::GetStatusRequest {})
+            .await
+            .map_err(explain)?
+            .into_inner())
+    }
+
+    /// Signs an action with a key, submits it, waits for its commit and checks the receipt.
+    pub async fn submit(&self, action: Action, key: &SecretKey) -> Result<Proven> {
+        let status = self.status().await?;
+        self.submit_before(action, key, status.height + status.max_expiry_window / 2)
+            .await
+    }
+
+    /// As [`Client::submit`], with the expiry height given.
+    pub async fn submit_before(
+        &self,
+        action: Action,
+        key: &SecretKey,
+        expires_at: Height,
+    ) -> Result<Proven> {
+        let transaction = Tx::sign(
+            action,
+            &self.chain,
+            expires_at,
+            key,
+            &self.genesis.distinguishing_id,
+            &mut rand::rng(),
+        );
+        let answer = SubmissionServiceClient::new(self.channel.clone())
+            .submit_transaction(wire::SubmitTransactionRequest {
+                transaction: Some(transaction),
+                wait_ms: WAIT_MS,
+            })
+            .await
+            .map_err(explain)?
+            .into_inner();
+        let receipt = answer.receipt.ok_or_else(|| {
+            anyhow!(
+                "transaction {} was taken but not committed within {} s; look again with `xinqiao tx show`",
+                hex::encode(&answer.tx_id),
+                WAIT_MS / 1_000
+            )
+        })?;
+        let proven = receipt::check(&receipt, &self.genesis.validator_set()?, &self.chain)
+            .context("the node's receipt proves nothing")?;
+        match proven.outcome() {
+            Outcome::Rejected { reason, subject } => bail!(Refused {
+                code: reason.code().to_owned(),
+                detail: subject.clone(),
+            }),
+            Outcome::Applied(events) => {
+                if let Some(Event::AttemptRefused(refused)) = events.first() {
+                    bail!(Refused {
+                        code: refused.reason.clone(),
+                        detail: refused.subject.clone()
+                    });
+                }
+            }
+        }
+        Ok(proven)
+    }
+}
+
+/// The ledger recorded a refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("refused: {code} {detail}")]
+pub struct Refused {
+    /// Stable reason code.
+    pub code: String,
+    /// What was at fault.
+    pub detail: String,
+}
+
+/// A gRPC error in words: reason code, what happened, what to do.
+pub fn explain(status: tonic::Status) -> anyhow::Error {
+    anyhow::Error::new(Rpc(
+        Box::new(FaultView::from_status(&status)),
+        Box::new(status),
+    ))
+}
+
+/// A gRPC call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .1.message())]
+pub struct Rpc(pub Box<FaultView>, #[source] pub Box<tonic::Status>);

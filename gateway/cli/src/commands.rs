@@ -1,0 +1,12 @@
+//! The commands, one file each.
+
+pub mod audit;
+pub mod consent;
+pub mod genesis;
+pub mod keys;
+pub mod member;
+pub mod order;
+pub mod proof;
+pub mod query;
+pub mod run;
+pub mod source;

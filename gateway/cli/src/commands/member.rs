@@ -1,0 +1,288 @@
+//! `xinqiao member`: organisations, their users, and the regulator's freeze.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use xinqiao_dispatch::pseudonym::UserKey;
+use xinqiao_ledger::{
+    ids::{OrgId, UserId},
+    member::{KeyRole, Member, MemberKey, MemberKind, Region},
+    wire::{self, tx_body::Action},
+};
+
+use crate::{
+    client::{Client, explain},
+    config::{self, ProfileFile},
+    genesis_file, keyfiles, render,
+};
+
+/// Members.
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// List the members and where they stand.
+    List {
+        /// How to reach a node.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+    },
+    /// Print a member for a genesis file, from its key and certificate files.
+    New(Box<NewMember>),
+    /// Admit the members of a file. Signed by a bureau or the regulator.
+    Admit {
+        /// How to reach a node, and the admin key.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// A file with `[[members]]`.
+        file: PathBuf,
+    },
+    /// Open a user of one's own institution, by pseudonym.
+    OpenUser(UserArgs),
+    /// Close a user of one's own institution.
+    CloseUser(UserArgs),
+    /// Freeze a member at once. Signed by the regulator.
+    Freeze(StandingArgs),
+    /// Lift a freeze. Signed by the regulator.
+    Unfreeze(StandingArgs),
+    /// Expel a member for good. Signed by its sponsor or the regulator.
+    Expel(StandingArgs),
+}
+
+/// What a member for a genesis file is made of.
+#[derive(Debug, Args)]
+pub struct NewMember {
+    /// Id: a-z, 0-9 and inner hyphens.
+    #[arg(long)]
+    org: OrgId,
+    /// bureau, source_unit, institution, regulator, mediation or platform.
+    #[arg(long)]
+    kind: String,
+    /// Name.
+    #[arg(long)]
+    name: String,
+    /// First two digits of GB/T 2260, such as 31.
+    #[arg(long)]
+    region: String,
+    /// Where its gateway listens, `https://host:port`.
+    #[arg(long, default_value = "")]
+    gateway: String,
+    /// The bureau whose gateway serves it.
+    #[arg(long)]
+    home: Option<OrgId>,
+    /// `ROLE=FILE` with an SM2 key: admin, holder, gateway, agent or encryption.
+    #[arg(long = "key")]
+    keys: Vec<String>,
+    /// Token key as the uncompressed point that `xinqiao keys token` printed.
+    #[arg(long = "token-key")]
+    token_keys: Vec<String>,
+    /// Certificate files, PEM.
+    #[arg(long = "certificate")]
+    certificates: Vec<PathBuf>,
+}
+
+/// A user by pseudonym.
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// How to reach a node, and the admin key.
+    #[arg(long, env = "XINQIAO_PROFILE")]
+    profile: PathBuf,
+    /// The user's pseudonym: 64 hexadecimal digits.
+    #[arg(long, conflicts_with = "name")]
+    pseudonym: Option<UserId>,
+    /// The user's name within the institution; needs --user-key.
+    #[arg(long, requires = "user_key")]
+    name: Option<String>,
+    /// The institution's key for users' pseudonyms.
+    #[arg(long)]
+    user_key: Option<PathBuf>,
+}
+
+/// A member and a reason.
+#[derive(Debug, Args)]
+pub struct StandingArgs {
+    /// How to reach a node, and the admin key.
+    #[arg(long, env = "XINQIAO_PROFILE")]
+    profile: PathBuf,
+    /// The member.
+    org: OrgId,
+    /// Why.
+    #[arg(long, default_value = "not stated")]
+    reason: String,
+}
+
+/// Runs the command.
+pub async fn run(command: MemberCommand, json: bool) -> Result<()> {
+    let (profile, action) = match command {
+        MemberCommand::List { profile } => return list(&Client::open(&profile)?, json).await,
+        MemberCommand::New(new) => {
+            print!("{}", genesis_file::write_member(&member(&new)?)?);
+            return Ok(());
+        }
+        MemberCommand::Admit { profile, file } => {
+            let client = Client::open(&profile)?;
+            let key = client.admin_key()?;
+            for member in genesis_file::parse_members(&std::fs::read_to_string(&file)?)? {
+                let action = Action::AdmitMember(wire::AdmitMember {
+                    member: Some((&member).into()),
+                });
+                let proven = client.submit(action, &key).await?;
+                println!(
+                    "{} admitted at height {}",
+                    member.org,
+                    proven.header().height
+                );
+            }
+            return Ok(());
+        }
+        MemberCommand::OpenUser(user) => {
+            let pseudonym = pseudonym(&user)?.to_vec();
+            (
+                user.profile,
+                Action::OpenUser(wire::OpenUser { user: pseudonym }),
+            )
+        }
+        MemberCommand::CloseUser(user) => {
+            let pseudonym = pseudonym(&user)?.to_vec();
+            (
+                user.profile,
+                Action::CloseUser(wire::CloseUser { user: pseudonym }),
+            )
+        }
+        MemberCommand::Freeze(of) => {
+            let freeze = wire::FreezeMember {
+                org: of.org.to_string(),
+                reason: of.reason,
+            };
+            (of.profile, Action::FreezeMember(freeze))
+        }
+        MemberCommand::Unfreeze(of) => (
+            of.profile,
+            Action::UnfreezeMember(wire::UnfreezeMember {
+                org: of.org.to_string(),
+            }),
+        ),
+        MemberCommand::Expel(of) => {
+            let expel = wire::ExpelMember {
+                org: of.org.to_string(),
+                reason: of.reason,
+            };
+            (of.profile, Action::ExpelMember(expel))
+        }
+    };
+    let client = Client::open(&profile)?;
+    let proven = client.submit(action, &client.admin_key()?).await?;
+    println!(
+        "done at height {}, transaction {}",
+        proven.header().height,
+        proven.id()
+    );
+    Ok(())
+}
+
+fn pseudonym(user: &UserArgs) -> Result<UserId> {
+    if let Some(pseudonym) = user.pseudonym {
+        return Ok(pseudonym);
+    }
+    let name = user
+        .name
+        .as_deref()
+        .context("give --pseudonym, or --name with --user-key")?;
+    let key = keyfiles::secret32(
+        user.user_key
+            .as_deref()
+            .context("--name needs --user-key")?,
+    )?;
+    let org = config::load::<ProfileFile>(&user.profile)?.file.org;
+    Ok(UserKey::from(key).user(&org, name))
+}
+
+fn member(new: &NewMember) -> Result<Member> {
+    let kinds = serde_json::from_value::<MemberKind>(json!(new.kind))
+        .with_context(|| format!("{:?} is no kind of member", new.kind))?;
+    let mut keys = Vec::new();
+    for pair in &new.keys {
+        let (role, file) = pair.split_once('=').context("--key takes ROLE=FILE")?;
+        let role = serde_json::from_value::<KeyRole>(json!(role))
+            .with_context(|| format!("{role:?} is no role of a key"))?;
+        let secret = keyfiles::sm2(file.as_ref())?;
+        let key = secret.public();
+        keys.push(wire::MemberKey {
+            public_key: key.to_sec1().to_vec(),
+            role: role.to_wire(),
+        });
+    }
+    for point in &new.token_keys {
+        keys.push(wire::MemberKey {
+            public_key: hex::decode(point)?,
+            role: KeyRole::Token.to_wire(),
+        });
+    }
+    let mut certificates = new
+        .certificates
+        .iter()
+        .map(|file| Ok(genesis_file::fingerprint(&std::fs::read_to_string(file)?)?.to_vec()))
+        .collect::<Result<Vec<_>>>()?;
+    certificates.sort();
+    Region::parse("region", &new.region)?;
+    let wire = wire::Member {
+        org: new.org.to_string(),
+        kind: kinds.to_wire(),
+        name: new.name.clone(),
+        region: new.region.clone(),
+        gateway_endpoint: new.gateway.clone(),
+        keys,
+        certificates,
+        home: new
+            .home
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    };
+    Ok(Member::try_from(&wire)?)
+}
+
+async fn list(client: &Client, json: bool) -> Result<()> {
+    let members = client
+        .state()
+        .list_members(wire::ListMembersRequest {})
+        .await
+        .map_err(explain)?
+        .into_inner();
+    let mut table = render::table([
+        "member", "name", "kind", "region", "standing", "keys", "admitted",
+    ]);
+    let mut values = Vec::new();
+    for state in members.members {
+        let Some(member) = state.member else { continue };
+        let keys: Vec<String> = member
+            .keys
+            .iter()
+            .filter_map(|key| MemberKey::parse("key", key).ok())
+            .map(|key| format!("{:?}", key.role()).to_lowercase())
+            .collect();
+        values.push(json!({
+            "org": member.org, "name": member.name, "region": member.region,
+            "kind": render::member_kind(member.kind), "status": render::member_status(state.status),
+            "keys": keys, "admitted_at_height": state.admitted_at_height, "sponsor": state.sponsor,
+        }));
+        table.add_row([
+            member.org,
+            member.name,
+            render::member_kind(member.kind),
+            member.region,
+            render::member_status(state.status),
+            keys.join(" "),
+            match state.admitted_at_height {
+                0 => "genesis".into(),
+                height => format!("height {height} by {}", state.sponsor),
+            },
+        ]);
+    }
+    if json {
+        render::print_json(&json!(values));
+    } else {
+        println!("{table}");
+    }
+    Ok(())
+}

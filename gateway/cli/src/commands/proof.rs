@@ -1,0 +1,146 @@
+//! `xinqiao proof`: evidence of one order's whole life, in one file that verifies offline.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use serde_json::json;
+use xinqiao_ledger::{
+    evidence::{self, Findings, MAX_FILE_BYTES, Standing},
+    ids::OrderId,
+    wire,
+};
+
+use crate::{
+    client::{Client, explain},
+    genesis_file,
+    render::{self, Unverified},
+};
+
+/// Evidence.
+#[derive(Debug, Subcommand)]
+pub enum ProofCommand {
+    /// Write one order's grant, registrations, deliveries and verdicts with all signatures, paths and
+    /// certified headers into one file.
+    Export {
+        /// How to reach a node or an observer.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// The order.
+        order: OrderId,
+        /// The new file.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Check an evidence file against a genesis, offline, and say in plain words what it proves.
+    Verify {
+        /// The evidence file.
+        file: PathBuf,
+        /// The genesis file.
+        #[arg(long)]
+        genesis: PathBuf,
+    },
+}
+
+/// Runs the command.
+pub async fn run(command: ProofCommand, json: bool) -> Result<()> {
+    match command {
+        ProofCommand::Export {
+            profile,
+            order,
+            out,
+        } => export(&Client::open(&profile)?, &order, &out).await,
+        ProofCommand::Verify { file, genesis } => verify(&file, &genesis, json),
+    }
+}
+
+/// Asks a node for an order's evidence and writes it.
+pub async fn export(client: &Client, order: &OrderId, out: &Path) -> Result<()> {
+    let bundle = client
+        .audit()
+        .get_evidence(wire::GetEvidenceRequest {
+            order: order.to_vec(),
+        })
+        .await
+        .map_err(explain)?
+        .into_inner()
+        .bundle
+        .context("the node answered without a bundle")?;
+    let file = evidence::encode(&bundle);
+    std::fs::write(out, &file).with_context(|| format!("cannot write {}", out.display()))?;
+    println!(
+        "{}: {} transactions, {} bytes",
+        out.display(),
+        bundle.receipts.len(),
+        file.len()
+    );
+    Ok(())
+}
+
+/// Checks a file and prints what it proves.
+pub fn verify(file: &Path, genesis: &Path, as_json: bool) -> Result<()> {
+    let genesis = genesis_file::read(genesis)?;
+    let size = std::fs::metadata(file)
+        .with_context(|| format!("cannot read {}", file.display()))?
+        .len();
+    if size > MAX_FILE_BYTES as u64 {
+        bail!(Unverified(format!(
+            "{} is larger than evidence may be",
+            file.display()
+        )));
+    }
+    let bytes = std::fs::read(file)?;
+    let findings = evidence::verify(&bytes, &genesis)
+        .map_err(|fault| Unverified(format!("{} proves nothing: {fault}", file.display())))?;
+    if as_json {
+        print_json(&findings);
+    } else {
+        print(&findings);
+    }
+    if findings.contradicted() {
+        bail!(Unverified("the certified record contradicts itself".into()));
+    }
+    Ok(())
+}
+
+fn print(findings: &Findings) {
+    println!("{}\norder {}", findings.consortium, findings.order);
+    println!(
+        "history up to height {} ({})\n",
+        findings.until.height,
+        render::moment(findings.until.time)
+    );
+    for claim in &findings.claims {
+        let mark = match claim.standing {
+            Standing::Proven => console::style("✓ proven").green(),
+            Standing::NotShown(_) => console::style("? not shown").yellow(),
+            Standing::Contradicted(_) => console::style("✗ contradicted").red(),
+        };
+        let sentence = findings.sentence(claim, &render::moment);
+        println!("{mark}  {}\n   {}", sentence.en, sentence.zh);
+    }
+    println!();
+    for caveat in findings.caveats(&render::moment) {
+        println!("note  {}\n      {}", caveat.en, caveat.zh);
+    }
+}
+
+fn print_json(findings: &Findings) {
+    let claims: Vec<_> = findings
+        .claims
+        .iter()
+        .map(|claim| {
+            let sentence = findings.sentence(claim, &render::moment);
+            let standing = match claim.standing {
+                Standing::Proven => "proven",
+                Standing::NotShown(_) => "not_shown",
+                Standing::Contradicted(_) => "contradicted",
+            };
+            json!({"standing": standing, "en": sentence.en, "zh": sentence.zh})
+        })
+        .collect();
+    render::print_json(&json!({
+        "consortium": findings.consortium, "chain_id": findings.chain.to_string(),
+        "order": findings.order.to_string(), "height": findings.until.height, "claims": claims,
+    }));
+}

@@ -1,0 +1,259 @@
+//! The long-running processes. Each says `ready ADDRESS` on its standard output once it serves, and
+//! stops in order on SIGTERM or ctrl-C.
+
+use std::{io::Write, path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use xinqiao_agent::{Agent, AgentConfig, UserAccess, UserKey};
+use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, Quotas};
+use xinqiao_holder::{Holder, HolderConfig, HolderLimits, Keys, ReplicaConfig, SourceConfig};
+use xinqiao_identity::token::TokenKey;
+use xinqiao_ledger::item::{PseudonymKey, SaltKey};
+use xinqiao_node::{Node, NodeConfig, Role, Upstream};
+use xinqiao_observer::{Observer, ObserverConfig};
+use xinqiao_rpc::Limits;
+
+use crate::{
+    config::{
+        self, AgentFile, GatewayFile, HolderFile, Loaded, NodeFile, NodeRole, ObserverFile,
+        OtherUsers, Remote,
+    },
+    genesis_file, keyfiles,
+};
+
+/// How to start a process.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Its configuration file.
+    #[arg(long)]
+    pub config: PathBuf,
+}
+
+/// Resolves when the process is asked to stop.
+async fn asked_to_stop() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "SIGTERM cannot be waited for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+    tracing::info!("asked to stop");
+}
+
+/// Tells whoever started this process that it serves. A closed pipe is nobody's concern.
+fn ready(address: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "ready {address}");
+    let _ = std::io::stdout().flush();
+}
+
+fn upstreams(remotes: &[Remote]) -> Vec<Upstream> {
+    remotes
+        .iter()
+        .map(|remote| Upstream {
+            org: remote.org.to_string(),
+            uri: remote.uri.clone(),
+        })
+        .collect()
+}
+
+/// `xinqiao node`.
+pub async fn node(start: &Start) -> Result<()> {
+    let loaded: Loaded<NodeFile> = config::load(&start.config)?;
+    let file = &loaded.file;
+    let _telemetry = file.telemetry.init("node", &file.org)?;
+    let genesis = Arc::new(genesis_file::read(&loaded.path(&file.genesis))?);
+    let role = match (file.role, &file.validator_key) {
+        (NodeRole::Validator, Some(key)) => Role::Validator {
+            key: keyfiles::sm2(&loaded.path(key))?,
+        },
+        (NodeRole::Validator, None) => bail!("a validator needs validator_key"),
+        (NodeRole::Follower, None) => Role::Follower,
+        (NodeRole::Follower, Some(_)) => bail!("a follower has no validator_key: remove it"),
+    };
+    let mut node = NodeConfig::new(
+        loaded.path(&file.data_dir),
+        genesis,
+        role,
+        file.tls.load(&loaded.base)?,
+    );
+    node.listen = Some(file.listen);
+    node.upstreams = upstreams(&file.upstreams);
+    let handle = Node::start(node, asked_to_stop()).await?;
+    ready(handle.local_addr.context("the node listens nowhere")?);
+    handle.join().await?;
+    Ok(())
+}
+
+/// `xinqiao observer`.
+pub async fn observer(start: &Start) -> Result<()> {
+    let loaded: Loaded<ObserverFile> = config::load(&start.config)?;
+    let file = &loaded.file;
+    let _telemetry = file.telemetry.init("observer", &file.org)?;
+    let genesis = Arc::new(genesis_file::read(&loaded.path(&file.genesis))?);
+    let mut observer = ObserverConfig::new(
+        loaded.path(&file.data_dir),
+        genesis,
+        file.tls.load(&loaded.base)?,
+    );
+    observer.listen = Some(file.listen);
+    observer.upstreams = upstreams(&file.upstreams);
+    let handle = Observer::start(observer, asked_to_stop()).await?;
+    ready(
+        handle
+            .local_addr()
+            .context("the observer listens nowhere")?,
+    );
+    handle.join().await?;
+    Ok(())
+}
+
+/// `xinqiao gateway`.
+pub async fn gateway(start: &Start) -> Result<()> {
+    let loaded: Loaded<GatewayFile> = config::load(&start.config)?;
+    let file = &loaded.file;
+    let _telemetry = file.telemetry.init("gateway", &file.org)?;
+    let endpoint = |remote: &Remote| Endpoint {
+        uri: remote.uri.clone(),
+        org: remote.org.clone(),
+    };
+    let policy = file
+        .policy
+        .as_ref()
+        .map(|path| {
+            let path = loaded.path(path);
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))
+        })
+        .transpose()?;
+    let handle = Gateway::start(
+        GatewayConfig {
+            org: file.org.clone(),
+            identity: file.tls.load(&loaded.base)?,
+            listen: file.listen,
+            node: endpoint(&file.node),
+            holders: file
+                .holders
+                .iter()
+                .map(|holder| {
+                    let at = Endpoint {
+                        uri: holder.uri.clone(),
+                        org: file.org.clone(),
+                    };
+                    (holder.source.clone(), at)
+                })
+                .collect(),
+            genesis: Arc::new(genesis_file::read(&loaded.path(&file.genesis))?),
+            signing_key: keyfiles::sm2(&loaded.path(&file.gateway_key))?,
+            policy,
+            quotas: Quotas::default(),
+            limits: Limits::default(),
+        },
+        asked_to_stop(),
+    )
+    .await?;
+    ready(handle.local_addr());
+    handle.join().await?;
+    Ok(())
+}
+
+/// What a holder's configuration file says, with its keys loaded.
+pub fn holder_config(loaded: &Loaded<HolderFile>) -> Result<HolderConfig> {
+    let file = &loaded.file;
+    let sources = file
+        .sources
+        .iter()
+        .map(|source| {
+            Ok(SourceConfig {
+                source: source.source.clone(),
+                name: source.name.clone(),
+                mapping: loaded.path(&source.mapping),
+                salt_key: SaltKey::from(keyfiles::secret32(&loaded.path(&source.salt_key))?),
+            })
+        })
+        .collect::<Result<_>>()?;
+    let admin = file
+        .admin_key
+        .as_ref()
+        .map(|key| keyfiles::sm2(&loaded.path(key)))
+        .transpose()?;
+    Ok(HolderConfig {
+        org: file.org.clone(),
+        replica: ReplicaConfig {
+            data_dir: loaded.path(&file.data_dir),
+            genesis: Arc::new(genesis_file::read(&loaded.path(&file.genesis))?),
+            upstreams: upstreams(&file.upstreams),
+            listen: None,
+        },
+        identity: file.tls.load(&loaded.base)?,
+        listen: file.listen,
+        keys: Keys {
+            holder: Arc::new(keyfiles::sm2(&loaded.path(&file.holder_key))?),
+            admin: admin.map(Arc::new),
+            pseudonym: PseudonymKey::from(keyfiles::secret32(&loaded.path(&file.pseudonym_key))?),
+        },
+        sources,
+        spool_dir: loaded.path(&file.spool_dir),
+        limits: HolderLimits::default(),
+    })
+}
+
+/// `xinqiao holder`.
+pub async fn holder(start: &Start) -> Result<()> {
+    let loaded: Loaded<HolderFile> = config::load(&start.config)?;
+    let _telemetry = loaded.file.telemetry.init("holder", &loaded.file.org)?;
+    let handle = Holder::start(holder_config(&loaded)?, asked_to_stop()).await?;
+    ready(handle.local_addr());
+    handle.join().await?;
+    Ok(())
+}
+
+/// `xinqiao agent`.
+pub async fn agent(start: &Start) -> Result<()> {
+    let loaded: Loaded<AgentFile> = config::load(&start.config)?;
+    let file = &loaded.file;
+    let _telemetry = file.telemetry.init("agent", &file.org)?;
+    let genesis = Arc::new(genesis_file::read(&loaded.path(&file.genesis))?);
+    let token = keyfiles::text(&loaded.path(&file.token_key))?;
+    let everyone = match &file.other_users {
+        OtherUsers::Queriers => Some(UserAccess::querier(&genesis.catalogue)),
+        OtherUsers::Nobody => None,
+    };
+    let handle = Agent::start(
+        AgentConfig {
+            org: file.org.clone(),
+            identity: file.tls.load(&loaded.base)?,
+            listen: file.listen,
+            gateway_uri: file.gateway.uri.clone(),
+            gateway_org: file.gateway.org.clone(),
+            signing_key: keyfiles::sm2(&loaded.path(&file.agent_key))?,
+            encryption_key: keyfiles::sm2(&loaded.path(&file.encryption_key))?,
+            token_key: TokenKey::from_pem(&SecretString::from(token.to_string()))?,
+            pseudonym_key: PseudonymKey::from(keyfiles::secret32(
+                &loaded.path(&file.pseudonym_key),
+            )?),
+            user_key: UserKey::from(keyfiles::secret32(&loaded.path(&file.user_key))?),
+            users: file.users.clone(),
+            other_users: everyone,
+            service_user: "agent".into(),
+            genesis,
+            limits: Limits::default(),
+        },
+        asked_to_stop(),
+    )
+    .await?;
+    ready(handle.local_addr());
+    handle.join().await?;
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! `xinqiao source`: try a mapping on real data, and register what it yields.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::{Value, json};
+use xinqiao_data_adapters::{
+    check::{CheckOptions, CheckReport, check},
+    mapping::Mapping,
+};
+use xinqiao_holder::{Holding, Registrar, SyncOptions, SyncReport, progress_bar};
+use xinqiao_ledger::{ids::SourceId, wire};
+use xinqiao_node::{Node, NodeConfig, Role};
+
+use super::run::holder_config;
+use crate::{
+    client::{Client, explain},
+    config::{self, HolderFile, Loaded},
+    render,
+};
+
+/// Data sources.
+#[derive(Debug, Subcommand)]
+pub enum SourceCommand {
+    /// Read everything that a mapping names and register nothing: fields, fill rates, bad rows.
+    Check {
+        /// The mapping file.
+        mapping: PathBuf,
+        /// How many bad rows to print.
+        #[arg(long, default_value_t = 20)]
+        bad_rows: usize,
+    },
+    /// Digest a holder's records and register what is new or has changed. Resumes by itself after an
+    /// interruption. The holder must not be running: it owns the replica.
+    Sync {
+        /// The holder's configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// List the sources on the ledger.
+    List {
+        /// How to reach a node or an observer.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+    },
+}
+
+/// Runs the command.
+pub async fn run(command: SourceCommand, as_json: bool) -> Result<()> {
+    match command {
+        SourceCommand::Check { mapping, bad_rows } => {
+            let options = CheckOptions {
+                bad_rows,
+                ..CheckOptions::default()
+            };
+            let report =
+                tokio::task::spawn_blocking(move || check(Mapping::read(&mapping)?, &options))
+                    .await??;
+            if as_json {
+                render::print_json(&check_json(&report));
+            } else {
+                print_check(&report);
+            }
+        }
+        SourceCommand::Sync { config } => {
+            let loaded: Loaded<HolderFile> = config::load(&config)?;
+            let reports = sync(&loaded).await?;
+            if as_json {
+                let values = reports.iter().map(sync_json).collect::<Result<Vec<_>>>()?;
+                render::print_json(&json!(values));
+            } else {
+                println!("{}", sync_table(&reports));
+            }
+        }
+        SourceCommand::List { profile } => {
+            let sources = Client::open(&profile)?
+                .state()
+                .list_sources(wire::ListSourcesRequest {})
+                .await
+                .map_err(explain)?
+                .into_inner()
+                .sources;
+            let mut table =
+                render::table(["source", "name", "operator", "state", "subjects", "items"]);
+            let mut values = Vec::new();
+            for state in sources {
+                let source = state.source.unwrap_or_default();
+                values.push(json!({
+                    "source": source.source, "name": source.name, "operator": source.operator,
+                    "status": render::source_status(state.status), "subjects": state.subjects,
+                    "items": source.items,
+                }));
+                table.add_row([
+                    source.source,
+                    source.name,
+                    source.operator,
+                    render::source_status(state.status),
+                    state.subjects.to_string(),
+                    source.items.join(" "),
+                ]);
+            }
+            if as_json {
+                render::print_json(&json!(values));
+            } else {
+                println!("{table}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts the holder's own replica, brings every source in line with the ledger, and stops again.
+async fn sync(loaded: &Loaded<HolderFile>) -> Result<Vec<(SourceId, SyncReport)>> {
+    let config = holder_config(loaded)?;
+    let mut node = NodeConfig::new(
+        config.replica.data_dir.clone(),
+        config.replica.genesis.clone(),
+        Role::Follower,
+        config.identity.clone(),
+    );
+    node.upstreams = config.replica.upstreams.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let node = Node::start(node, async {
+        // Either way, told or forgotten, it is time to stop.
+        let _ = stopped.await;
+    })
+    .await?;
+    let registrar = Registrar::new(
+        node.replica.clone(),
+        config.org.clone(),
+        config.keys.clone(),
+    );
+    let mut reports = Vec::new();
+    let mut failed = None;
+    for source in &config.sources {
+        let (source, pseudonym) = (source.clone(), config.keys.pseudonym.clone());
+        let holding =
+            tokio::task::spawn_blocking(move || Holding::open(&source, &pseudonym)).await??;
+        let holding = Arc::new(holding);
+        let mut options = SyncOptions::new(loaded.path("data/sync".as_ref()));
+        options.progress = progress_bar(&holding);
+        match registrar.sync(&holding, &options).await {
+            Ok(report) => reports.push((holding.id().clone(), report)),
+            Err(fault) => {
+                failed = Some(fault);
+                break;
+            }
+        }
+    }
+    drop(registrar);
+    drop(stop);
+    node.join().await?;
+    match failed {
+        Some(fault) => Err(fault.into()),
+        None => Ok(reports),
+    }
+}
+
+fn sync_table(reports: &[(SourceId, SyncReport)]) -> comfy_table::Table {
+    let mut table = render::table([
+        "source",
+        "subjects",
+        "items",
+        "registered",
+        "superseded",
+        "unchanged",
+        "withdrawn",
+        "bad rows",
+        "listed in",
+    ]);
+    for (source, report) in reports {
+        table.add_row([
+            source.to_string(),
+            report.subjects.to_string(),
+            report.items.to_string(),
+            report.registered.to_string(),
+            report.superseded.to_string(),
+            report.unchanged.to_string(),
+            report.withdrawn.to_string(),
+            report.bad_rows.to_string(),
+            report
+                .bad_rows_file
+                .as_ref()
+                .map(|file| file.display().to_string())
+                .unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn sync_json((source, report): &(SourceId, SyncReport)) -> Result<Value> {
+    let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
+    let mut first = Vec::new();
+    if let Some(file) = &report.bad_rows_file {
+        let mut rows = csv::Reader::from_path(file)?;
+        for row in rows.records() {
+            let row = row?;
+            let cell = |index| row.get(index).unwrap_or_default();
+            *by_reason.entry(cell(2).to_owned()).or_default() += 1;
+            if first.len() < 10 {
+                first.push(format!("{}:{}: {}", cell(0), cell(1), cell(3)));
+            }
+        }
+    }
+    Ok(json!({
+        "source": source.as_str(), "subjects": report.subjects, "items": report.items,
+        "registered": report.registered, "superseded": report.superseded,
+        "unchanged": report.unchanged, "withdrawn": report.withdrawn, "older": report.older,
+        "bad_rows": report.bad_rows, "bad_by_reason": by_reason, "first_bad_rows": first,
+        "bad_row_file": report.bad_rows_file, "warnings": report.warnings,
+        "transactions": report.transactions, "bytes": report.bytes,
+        "elapsed_ms": u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
+    }))
+}
+
+fn print_check(report: &CheckReport) {
+    println!(
+        "{} ({}): {} rows, {} subjects",
+        report.source, report.kind, report.rows, report.subjects
+    );
+    let mut table = render::table([
+        "item",
+        "field",
+        "column",
+        "type",
+        "filled",
+        "unreadable",
+        "samples",
+    ]);
+    for item in &report.items {
+        for field in &item.fields {
+            table.add_row([
+                item.code.clone(),
+                field.name.clone(),
+                field.column.clone(),
+                field.kind.to_owned(),
+                format!(
+                    "{:.1} %",
+                    field.filled as f64 * 100.0 / report.subjects.max(1) as f64
+                ),
+                field.unreadable.to_string(),
+                field.samples.join("  "),
+            ]);
+        }
+    }
+    println!("{table}");
+    if report.bad.is_empty() {
+        return;
+    }
+    let mut bad = render::table(["reason", "rows"]);
+    for (reason, count) in &report.bad {
+        bad.add_row([reason.code().to_owned(), count.to_string()]);
+    }
+    println!("{bad}");
+    for row in &report.bad_rows {
+        println!(
+            "{}:{}: {} {}",
+            row.file,
+            row.line,
+            row.reason.code(),
+            row.message
+        );
+    }
+}
+
+fn check_json(report: &CheckReport) -> Value {
+    json!({
+        "source": report.source, "rows": report.rows, "subjects": report.subjects,
+        "bad": report.bad.iter().map(|(reason, count)| (reason.code().to_owned(), json!(count)))
+            .collect::<serde_json::Map<_, _>>(),
+        "bad_rows": report.bad_rows.iter().map(|row| json!({
+            "file": row.file, "line": row.line, "reason": row.reason.code(), "message": row.message,
+        })).collect::<Vec<_>>(),
+        "items": report.items.iter().map(|item| json!({
+            "code": item.code, "subjects": item.subjects,
+            "fields": item.fields.iter().map(|field| json!({
+                "name": field.name, "filled": field.filled, "unreadable": field.unreadable,
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+    })
+}

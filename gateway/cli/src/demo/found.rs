@@ -1,0 +1,464 @@
+//! Founds a consortium in a folder: keys, certificates, genesis, and one configuration file for
+//! every process. What it writes is what operators would write; nothing is special to the demo.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use time::OffsetDateTime;
+use xinqiao_crypto::DistinguishingId;
+use xinqiao_identity::{
+    pki::{Authority, CA_DAYS, LeafRequest, Validity},
+    token::TokenKey,
+};
+use xinqiao_ledger::{
+    genesis::{Engine, Genesis, Parameters},
+    ids::{OrgId, SourceId},
+    member::{KeyRole, Member, MemberKind},
+    wire,
+};
+use xinqiao_rpc::Role;
+
+use crate::{
+    commands::genesis::{first_catalogue, now_ms},
+    config::{
+        AgentFile, GatewayFile, HolderFile, HolderOf, NodeFile, NodeRole, ObserverFile,
+        OtherUsers, ProfileFile, Remote, SourceFile, Telemetry, Tls,
+    },
+    genesis_file, keyfiles,
+};
+
+/// A bureau of the demo.
+pub struct Bureau {
+    /// Its id.
+    pub org: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its region.
+    pub region: &'static str,
+}
+
+/// The three bureaus. The first one's node is the validator.
+pub const BUREAUS: [Bureau; 3] = [
+    Bureau {
+        org: "sh-bureau",
+        name: "上海市征信平台 Shanghai",
+        region: "31",
+    },
+    Bureau {
+        org: "js-bureau",
+        name: "江苏省征信平台 Jiangsu",
+        region: "32",
+    },
+    Bureau {
+        org: "zj-bureau",
+        name: "浙江省征信平台 Zhejiang",
+        region: "33",
+    },
+];
+
+/// The bank.
+pub const BANK: &str = "js-bank";
+
+/// The regulator.
+pub const REGULATOR: &str = "pboc";
+
+/// A source to be served by one of the bureaus.
+pub struct SourcePlan {
+    /// Index in [`BUREAUS`].
+    pub bureau: usize,
+    /// Its id.
+    pub source: SourceId,
+    /// Its name.
+    pub name: String,
+    /// Its mapping file.
+    pub mapping: PathBuf,
+}
+
+/// A founded consortium.
+pub struct Consortium {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Where the bank's application asks.
+    pub agent: SocketAddr,
+}
+
+impl Consortium {
+    /// The genesis file.
+    pub fn genesis(&self) -> PathBuf {
+        self.dir.join("genesis.toml")
+    }
+
+    /// Configuration file of a process: `org` and `node`, `gateway`, `holder`, `agent`, `observer`.
+    pub fn config(&self, org: &str, process: &str) -> PathBuf {
+        self.dir.join(org).join(format!("{process}.toml"))
+    }
+
+    /// Profile of a person of that organisation.
+    pub fn profile(&self, org: &str) -> PathBuf {
+        self.dir.join(org).join("profile.toml")
+    }
+
+    /// The consortium's pseudonym key.
+    pub fn pseudonym_key(&self) -> PathBuf {
+        self.dir.join("shared/pseudonym.key")
+    }
+}
+
+/// The addresses of everyone, chosen free on this machine.
+struct Addresses {
+    nodes: Vec<SocketAddr>,
+    gateways: Vec<SocketAddr>,
+    holders: Vec<SocketAddr>,
+    observer: SocketAddr,
+    agent: SocketAddr,
+}
+
+impl Addresses {
+    fn free() -> Result<Self> {
+        // All are held at once, so that none is handed out twice.
+        let held: Vec<TcpListener> = (0..3 * BUREAUS.len() + 2)
+            .map(|_| TcpListener::bind("127.0.0.1:0"))
+            .collect::<Result<_, _>>()
+            .context("no free ports on 127.0.0.1")?;
+        let mut free = held
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut take = |count: usize| free.drain(..count).collect::<Vec<_>>();
+        let (nodes, gateways, holders) = (
+            take(BUREAUS.len()),
+            take(BUREAUS.len()),
+            take(BUREAUS.len()),
+        );
+        let last = take(2);
+        Ok(Self {
+            nodes,
+            gateways,
+            holders,
+            observer: last[0],
+            agent: last[1],
+        })
+    }
+}
+
+fn uri(address: &SocketAddr) -> String {
+    format!("https://{address}")
+}
+
+/// Founds a consortium below `dir`.
+pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Result<Consortium> {
+    let rng = &mut rand::rng();
+    let at = Addresses::free()?;
+    let now = OffsetDateTime::now_utc();
+    fs::create_dir_all(dir.join("shared"))?;
+    keyfiles::new_secret32(&dir.join("shared/pseudonym.key"), rng)?;
+
+    let authority = Authority::create("XinQiao demo 信桥演示", Validity::days_from(now, CA_DAYS))?;
+    keyfiles::write_secret(&dir.join("ca/ca.key"), authority.key_pem().expose_secret())?;
+    fs::write(dir.join("ca/ca.pem"), authority.cert_pem())?;
+
+    let mut founder = Founder {
+        dir,
+        authority,
+        now,
+        members: Vec::new(),
+        validator: None,
+    };
+    for (index, bureau) in BUREAUS.iter().enumerate() {
+        let mut member = founder.member(
+            bureau.org,
+            MemberKind::Bureau,
+            bureau.name,
+            bureau.region,
+            &[
+                ("admin", KeyRole::Admin),
+                ("holder", KeyRole::Holder),
+                ("gateway", KeyRole::Gateway),
+            ],
+            &[Role::Node, Role::Gateway, Role::Holder, Role::Operator],
+        )?;
+        member.gateway_endpoint = uri(&at.gateways[index]);
+        founder.members.push(member);
+    }
+    let mut bank = founder.member(
+        BANK,
+        MemberKind::Institution,
+        "苏州示范银行 Suzhou Demo Bank",
+        "32",
+        &[
+            ("admin", KeyRole::Admin),
+            ("agent", KeyRole::Agent),
+            ("encryption", KeyRole::Encryption),
+        ],
+        &[Role::Agent, Role::Operator],
+    )?;
+    let token = TokenKey::generate()?;
+    keyfiles::write_secret(
+        &dir.join(BANK).join("keys/token.pem"),
+        token.private_pem().expose_secret(),
+    )?;
+    bank.keys.push(wire::MemberKey {
+        public_key: token.public().0.to_vec(),
+        role: KeyRole::Token.to_wire(),
+    });
+    bank.home = BUREAUS[1].org.to_owned();
+    keyfiles::new_secret32(&dir.join(BANK).join("keys/user.key"), rng)?;
+    founder.members.push(bank);
+    let regulator = founder.member(
+        REGULATOR,
+        MemberKind::Regulator,
+        "监管机构 Regulator",
+        "11",
+        &[("admin", KeyRole::Admin)],
+        &[Role::Observer, Role::Operator],
+    )?;
+    founder.members.push(regulator);
+
+    founder.genesis(rng)?;
+    let consortium = Consortium {
+        dir: dir.to_owned(),
+        agent: at.agent,
+    };
+    write_configs(&consortium, &at, sources, telemetry)?;
+    Ok(consortium)
+}
+
+struct Founder<'a> {
+    dir: &'a Path,
+    authority: Authority,
+    now: OffsetDateTime,
+    members: Vec<wire::Member>,
+    validator: Option<xinqiao_crypto::PublicKey>,
+}
+
+impl Founder<'_> {
+    fn member(
+        &mut self,
+        org: &str,
+        kind: MemberKind,
+        name: &str,
+        region: &str,
+        keys: &[(&str, KeyRole)],
+        roles: &[Role],
+    ) -> Result<wire::Member> {
+        let rng = &mut rand::rng();
+        let home = self.dir.join(org);
+        let mut public = Vec::new();
+        for (file, role) in keys {
+            let key = keyfiles::new_sm2(&home.join(format!("keys/{file}.pem")), rng)?;
+            public.push(wire::MemberKey {
+                public_key: key.public().to_sec1().to_vec(),
+                role: role.to_wire(),
+            });
+        }
+        let mut certificates = Vec::new();
+        for role in roles {
+            let issued = self
+                .authority
+                .issue(&LeafRequest::new(org, *role, self.now).for_this_machine())?;
+            let cert = home.join(format!("tls/{}.pem", role.as_str()));
+            keyfiles::write_secret(&cert.with_extension("key"), issued.key_pem.expose_secret())?;
+            fs::write(&cert, &issued.cert_pem)?;
+            certificates.push(genesis_file::fingerprint(&issued.cert_pem)?.to_vec());
+        }
+        certificates.sort();
+        if org == BUREAUS[0].org {
+            let key = keyfiles::new_sm2(&home.join("keys/validator.pem"), rng)?;
+            self.validator = Some(key.public().clone());
+        }
+        Ok(wire::Member {
+            org: org.into(),
+            kind: kind.to_wire(),
+            name: name.into(),
+            region: region.into(),
+            keys: public,
+            certificates,
+            ..wire::Member::default()
+        })
+    }
+
+    fn genesis<R: rand_core::CryptoRng + ?Sized>(&self, _rng: &mut R) -> Result<()> {
+        let mut members = self
+            .members
+            .iter()
+            .map(|member| Ok(Member::try_from(member)?))
+            .collect::<Result<Vec<_>>>()?;
+        members.sort_by(|left, right| left.org.cmp(&right.org));
+        let genesis = Genesis {
+            name: "信桥演示联盟 XinQiao demo consortium".into(),
+            engine: Engine::Solo,
+            time: now_ms(),
+            distinguishing_id: DistinguishingId::default(),
+            validators: vec![
+                self.validator
+                    .clone()
+                    .context("the first bureau has no validator key")?,
+            ],
+            members,
+            catalogue: first_catalogue()?,
+            authorities: vec![genesis_file::der(self.authority.cert_pem())?],
+            parameters: Parameters::default(),
+        };
+        genesis.check()?;
+        fs::write(
+            self.dir.join("genesis.toml"),
+            genesis_file::write(&genesis)?,
+        )?;
+        Ok(())
+    }
+}
+
+fn tls(role: Role) -> Tls {
+    Tls {
+        cert: format!("tls/{}.pem", role.as_str()).into(),
+        key: format!("tls/{}.key", role.as_str()).into(),
+        ca: "../ca/ca.pem".into(),
+    }
+}
+
+fn write<T: Serialize>(path: &Path, config: &T) -> Result<()> {
+    fs::write(path, toml::to_string(config)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_configs(
+    consortium: &Consortium,
+    at: &Addresses,
+    sources: &[SourcePlan],
+    telemetry: &Telemetry,
+) -> Result<()> {
+    let genesis = PathBuf::from("../genesis.toml");
+    let org = |name: &str| name.parse::<OrgId>();
+    let node_of = |index: usize| -> Result<Remote> {
+        Ok(Remote {
+            org: org(BUREAUS[index].org)?,
+            uri: uri(&at.nodes[index]),
+        })
+    };
+    for (index, bureau) in BUREAUS.iter().enumerate() {
+        let validator = index == 0;
+        let node = NodeFile {
+            org: org(bureau.org)?,
+            genesis: genesis.clone(),
+            role: if validator {
+                NodeRole::Validator
+            } else {
+                NodeRole::Follower
+            },
+            validator_key: validator.then(|| "keys/validator.pem".into()),
+            data_dir: "data/node".into(),
+            listen: at.nodes[index],
+            tls: tls(Role::Node),
+            upstreams: if validator { vec![] } else { vec![node_of(0)?] },
+            telemetry: telemetry.clone(),
+        };
+        write(&consortium.config(bureau.org, "node"), &node)?;
+        let own: Vec<&SourcePlan> = sources.iter().filter(|plan| plan.bureau == index).collect();
+        let mut files = Vec::new();
+        for plan in &own {
+            let salt = format!("keys/salt-{}.key", plan.source);
+            let path = consortium.dir.join(bureau.org).join(&salt);
+            keyfiles::new_secret32(&path, &mut rand::rng())?;
+            files.push(SourceFile {
+                source: plan.source.clone(),
+                name: plan.name.clone(),
+                mapping: std::path::absolute(&plan.mapping)?,
+                salt_key: salt.into(),
+            });
+        }
+        let holder = HolderFile {
+            org: org(bureau.org)?,
+            genesis: genesis.clone(),
+            data_dir: "data/holder".into(),
+            spool_dir: "data/spool".into(),
+            listen: at.holders[index],
+            tls: tls(Role::Holder),
+            upstreams: vec![node_of(index)?, node_of(0)?],
+            holder_key: "keys/holder.pem".into(),
+            admin_key: Some("keys/admin.pem".into()),
+            pseudonym_key: "../shared/pseudonym.key".into(),
+            sources: files,
+            telemetry: telemetry.clone(),
+        };
+        write(&consortium.config(bureau.org, "holder"), &holder)?;
+        let gateway = GatewayFile {
+            org: org(bureau.org)?,
+            listen: at.gateways[index],
+            tls: tls(Role::Gateway),
+            node: node_of(index)?,
+            gateway_key: "keys/gateway.pem".into(),
+            holders: own
+                .iter()
+                .map(|plan| HolderOf {
+                    source: plan.source.clone(),
+                    uri: uri(&at.holders[index]),
+                })
+                .collect(),
+            genesis: genesis.clone(),
+            policy: None,
+            telemetry: telemetry.clone(),
+        };
+        write(&consortium.config(bureau.org, "gateway"), &gateway)?;
+        write(
+            &consortium.profile(bureau.org),
+            &profile(bureau.org, node_of(index)?)?,
+        )?;
+    }
+    let agent = AgentFile {
+        org: org(BANK)?,
+        genesis: genesis.clone(),
+        listen: at.agent,
+        tls: tls(Role::Agent),
+        gateway: Remote {
+            org: org(BUREAUS[1].org)?,
+            uri: uri(&at.gateways[1]),
+        },
+        agent_key: "keys/agent.pem".into(),
+        encryption_key: "keys/encryption.pem".into(),
+        token_key: "keys/token.pem".into(),
+        pseudonym_key: "../shared/pseudonym.key".into(),
+        user_key: "keys/user.key".into(),
+        users: BTreeMap::new(),
+        other_users: OtherUsers::Queriers,
+        telemetry: telemetry.clone(),
+    };
+    write(&consortium.config(BANK, "agent"), &agent)?;
+    write(&consortium.profile(BANK), &profile(BANK, node_of(1)?)?)?;
+    let observer = ObserverFile {
+        org: org(REGULATOR)?,
+        genesis,
+        data_dir: "data/observer".into(),
+        listen: at.observer,
+        tls: tls(Role::Observer),
+        upstreams: vec![node_of(2)?, node_of(0)?],
+        telemetry: telemetry.clone(),
+    };
+    write(&consortium.config(REGULATOR, "observer"), &observer)?;
+    // The inspector reads from the regulator's own observer; it writes through a bureau's node.
+    let own = Remote {
+        org: org(REGULATOR)?,
+        uri: uri(&at.observer),
+    };
+    let mut inspector = profile(REGULATOR, own)?;
+    inspector.admin_key = None;
+    inspector.pseudonym_key = None;
+    write(&consortium.profile(REGULATOR), &inspector)
+}
+
+fn profile(org: &str, node: Remote) -> Result<ProfileFile> {
+    Ok(ProfileFile {
+        org: org.parse()?,
+        genesis: "../genesis.toml".into(),
+        tls: tls(Role::Operator),
+        node,
+        admin_key: Some("keys/admin.pem".into()),
+        pseudonym_key: Some("../shared/pseudonym.key".into()),
+    })
+}

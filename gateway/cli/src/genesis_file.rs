@@ -1,0 +1,292 @@
+//! The genesis as a TOML file that people can read, agree on and check.
+//!
+//! What is hashed is the genesis itself, not the text: comments and spacing do not change the chain.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use xinqiao_crypto::{Digest, DistinguishingId, PublicKey};
+use xinqiao_ledger::{
+    catalogue::{Catalogue, Named},
+    genesis::{Engine, Genesis, Parameters},
+    ids::{Fingerprint, ItemCode, OrgId, PurposeCode},
+    member::{KeyRole, Member, MemberKey, MemberKind, Region},
+};
+
+/// The largest genesis file, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// The file's shape.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisFile {
+    name: String,
+    engine: Engine,
+    time_ms: u64,
+    distinguishing_id: String,
+    validators: Vec<String>,
+    #[serde(default)]
+    parameters: Parameters,
+    authorities: Vec<String>,
+    catalogue: CatalogueFile,
+    members: Vec<MemberFile>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogueFile {
+    items: Vec<Named<ItemCode>>,
+    purposes: Vec<Named<PurposeCode>>,
+}
+
+/// A member as a genesis file has it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberFile {
+    org: OrgId,
+    kind: MemberKind,
+    name: String,
+    region: Region,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    gateway_endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    home: Option<OrgId>,
+    #[serde(default)]
+    certificates: Vec<String>,
+    keys: Vec<KeyFile>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    role: KeyRole,
+    public_key: String,
+}
+
+/// Reads and checks a genesis file.
+pub fn read(path: &Path) -> Result<Genesis> {
+    let size = fs::metadata(path)
+        .with_context(|| format!("cannot read {}", path.display()))?
+        .len();
+    if size > MAX_BYTES {
+        bail!(
+            "{} has {size} bytes; a genesis file has at most {MAX_BYTES}",
+            path.display()
+        );
+    }
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("{} is not a usable genesis", path.display()))
+}
+
+/// Parses a genesis file's text.
+pub fn parse(text: &str) -> Result<Genesis> {
+    let file: GenesisFile = toml::from_str(text)?;
+    Genesis::try_from(file)
+}
+
+/// The members of a file that has nothing but `[[members]]`.
+pub fn parse_members(text: &str) -> Result<Vec<Member>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Alone {
+        members: Vec<MemberFile>,
+    }
+    toml::from_str::<Alone>(text)?
+        .members
+        .into_iter()
+        .map(Member::try_from)
+        .collect()
+}
+
+/// A genesis as text.
+pub fn write(genesis: &Genesis) -> Result<String> {
+    let head = format!(
+        "# Genesis of {}\n# chain id: {}\n# Everyone checks it with `xinqiao genesis show` before starting from it.\n\n",
+        genesis.name,
+        genesis.chain_id()
+    );
+    Ok(head + toml::to_string(&GenesisFile::from(genesis))?.as_str())
+}
+
+/// A member as text, to be pasted into a genesis file.
+pub fn write_member(member: &Member) -> Result<String> {
+    #[derive(Serialize)]
+    struct Alone {
+        members: [MemberFile; 1],
+    }
+    Ok(toml::to_string(&Alone {
+        members: [MemberFile::from(member)],
+    })?)
+}
+
+impl TryFrom<GenesisFile> for Genesis {
+    type Error = anyhow::Error;
+
+    fn try_from(file: GenesisFile) -> Result<Self> {
+        let mut members = file
+            .members
+            .into_iter()
+            .map(Member::try_from)
+            .collect::<Result<Vec<_>>>()?;
+        members.sort_by(|left, right| left.org.cmp(&right.org));
+        let wire = xinqiao_ledger::wire::Catalogue::from(&Catalogue {
+            version: 1,
+            items: sorted(file.catalogue.items),
+            purposes: sorted(file.catalogue.purposes),
+        });
+        let genesis = Self {
+            name: file.name,
+            engine: file.engine,
+            time: file.time_ms,
+            distinguishing_id: DistinguishingId::new(file.distinguishing_id.into_bytes())?,
+            validators: file
+                .validators
+                .iter()
+                .map(|key| sm2_key(key).context("validators"))
+                .collect::<Result<_>>()?,
+            members,
+            catalogue: Catalogue::try_from(&wire).map_err(|fault| fault.within("catalogue"))?,
+            authorities: file
+                .authorities
+                .iter()
+                .map(|pem| der(pem))
+                .collect::<Result<_>>()?,
+            parameters: file.parameters,
+        };
+        genesis.check()?;
+        Ok(genesis)
+    }
+}
+
+fn sorted<C: Ord>(mut named: Vec<Named<C>>) -> Vec<Named<C>> {
+    named.sort_by(|left, right| left.code.cmp(&right.code));
+    named
+}
+
+fn sm2_key(text: &str) -> Result<PublicKey> {
+    let bytes = hex::decode(text).context("a public key is given in hexadecimal digits")?;
+    PublicKey::try_from(&bytes[..]).map_err(Into::into)
+}
+
+/// The DER bytes of exactly one PEM certificate.
+pub fn der(pem: &str) -> Result<Vec<u8>> {
+    let (rest, parsed) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+        .map_err(|fault| anyhow!("an authority is not a PEM certificate: {fault}"))?;
+    if parsed.label != "CERTIFICATE" || !rest.iter().all(u8::is_ascii_whitespace) {
+        bail!("an authority must be exactly one PEM certificate");
+    }
+    Ok(parsed.contents)
+}
+
+/// DER bytes of a certificate as PEM.
+pub fn pem(der: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let body = STANDARD.encode(der);
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap_or(""))
+        .collect();
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    )
+}
+
+impl TryFrom<MemberFile> for Member {
+    type Error = anyhow::Error;
+
+    fn try_from(file: MemberFile) -> Result<Self> {
+        let org = file.org.clone();
+        let wire = xinqiao_ledger::wire::Member {
+            org: file.org.to_string(),
+            kind: file.kind.to_wire(),
+            name: file.name,
+            region: file.region.to_string(),
+            gateway_endpoint: file.gateway_endpoint,
+            keys: file
+                .keys
+                .iter()
+                .map(|key| {
+                    Ok(xinqiao_ledger::wire::MemberKey {
+                        public_key: hex::decode(&key.public_key)?,
+                        role: key.role.to_wire(),
+                    })
+                })
+                .collect::<Result<_>>()?,
+            certificates: {
+                let mut prints = file
+                    .certificates
+                    .iter()
+                    .map(|print| Ok(hex::decode(print)?))
+                    .collect::<Result<Vec<_>>>()?;
+                prints.sort();
+                prints
+            },
+            home: file.home.map(String::from).unwrap_or_default(),
+        };
+        Member::try_from(&wire).with_context(|| format!("member {org}"))
+    }
+}
+
+impl From<&Member> for MemberFile {
+    fn from(member: &Member) -> Self {
+        Self {
+            org: member.org.clone(),
+            kind: member.kind,
+            name: member.name.clone(),
+            region: member.region,
+            gateway_endpoint: member.gateway_endpoint.clone(),
+            home: member.home.clone(),
+            certificates: member
+                .certificates
+                .iter()
+                .map(Fingerprint::to_string)
+                .collect(),
+            keys: member
+                .keys
+                .iter()
+                .map(|key| KeyFile {
+                    role: key.role(),
+                    public_key: match key {
+                        MemberKey::Sm2 { key, .. } => hex::encode(key.to_sec1()),
+                        MemberKey::Token(point) => hex::encode(point),
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+impl From<&Genesis> for GenesisFile {
+    fn from(genesis: &Genesis) -> Self {
+        Self {
+            name: genesis.name.clone(),
+            engine: genesis.engine,
+            time_ms: genesis.time,
+            distinguishing_id: String::from_utf8_lossy(genesis.distinguishing_id.as_bytes())
+                .into_owned(),
+            validators: genesis
+                .validators
+                .iter()
+                .map(|key| hex::encode(key.to_sec1()))
+                .collect(),
+            parameters: genesis.parameters,
+            authorities: genesis.authorities.iter().map(|der| pem(der)).collect(),
+            catalogue: CatalogueFile {
+                items: genesis.catalogue.items.clone(),
+                purposes: genesis.catalogue.purposes.clone(),
+            },
+            members: genesis.members.iter().map(MemberFile::from).collect(),
+        }
+    }
+}
+
+/// The SHA-256 fingerprint of a PEM certificate, as the ledger registers it.
+pub fn fingerprint(cert_pem: &str) -> Result<Fingerprint> {
+    Ok(Fingerprint(Digest::from(xinqiao_rpc::peer::fingerprint(
+        &der(cert_pem)?,
+    ))))
+}

@@ -58,11 +58,6 @@ impl Client {
         })
     }
 
-    /// The chain.
-    pub fn chain(&self) -> ChainId {
-        self.chain
-    }
-
     /// Reads the chain.
     pub fn ledger(&self) -> LedgerServiceClient<RpcChannel> {
         LedgerServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)

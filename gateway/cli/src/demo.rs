@@ -189,7 +189,7 @@ impl Data {
                 .map(|source| {
                     let bureau = BUREAUS
                         .iter()
-                        .position(|bureau| bureau.region == source.region.code())
+                        .position(|bureau| bureau.place == source.region.code())
                         .with_context(|| format!("no bureau in the region of {}", source.name))?;
                     Ok(SourcePlan {
                         bureau,

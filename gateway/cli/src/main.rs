@@ -1,6 +1,8 @@
 //! `xinqiao`: one program for everyone in the consortium. Wiring only: what it does lives in the
 //! crates that it starts.
 
+#![allow(unreachable_pub, reason = "one program: pub means for the rest of it")]
+
 mod client;
 mod commands;
 mod config;

@@ -28,8 +28,8 @@ use xinqiao_rpc::Role;
 use crate::{
     commands::genesis::{first_catalogue, now_ms},
     config::{
-        AgentFile, GatewayFile, HolderFile, HolderOf, NodeFile, NodeRole, ObserverFile,
-        OtherUsers, ProfileFile, Remote, SourceFile, Telemetry, Tls,
+        AgentFile, GatewayFile, HolderFile, HolderOf, NodeFile, NodeRole, ObserverFile, OtherUsers,
+        ProfileFile, Remote, SourceFile, Telemetry, Tls,
     },
     genesis_file, keyfiles,
 };
@@ -42,6 +42,8 @@ pub struct Bureau {
     pub name: &'static str,
     /// Its region.
     pub region: &'static str,
+    /// The region's name in sources' ids.
+    pub place: &'static str,
 }
 
 /// The three bureaus. The first one's node is the validator.
@@ -50,16 +52,19 @@ pub const BUREAUS: [Bureau; 3] = [
         org: "sh-bureau",
         name: "上海市征信平台 Shanghai",
         region: "31",
+        place: "shanghai",
     },
     Bureau {
         org: "js-bureau",
         name: "江苏省征信平台 Jiangsu",
         region: "32",
+        place: "jiangsu",
     },
     Bureau {
         org: "zj-bureau",
         name: "浙江省征信平台 Zhejiang",
         region: "33",
+        place: "zhejiang",
     },
 ];
 
@@ -103,11 +108,6 @@ impl Consortium {
     /// Profile of a person of that organisation.
     pub fn profile(&self, org: &str) -> PathBuf {
         self.dir.join(org).join("profile.toml")
-    }
-
-    /// The consortium's pseudonym key.
-    pub fn pseudonym_key(&self) -> PathBuf {
-        self.dir.join("shared/pseudonym.key")
     }
 }
 

@@ -531,7 +531,7 @@ impl Cast<'_> {
             .region;
         let org = BUREAUS
             .iter()
-            .find(|bureau| bureau.region == lost.code())
+            .find(|bureau| bureau.place == lost.code())
             .context("no bureau in that region")?
             .org;
         let name = format!("{org}/holder");

@@ -494,6 +494,10 @@ impl Recorded {
     ///
     /// # Errors
     /// Back comes the state, and why the proof is none for these bytes of this part.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the state goes back to its owner, which goes on with it"
+    )]
     pub fn release(self, proof: &dyn FinalDelivery) -> Result<Releasable, (Self, Unproven)> {
         let recorded = proof.delivery();
         let part = self.order.part;

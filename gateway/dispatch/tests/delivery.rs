@@ -1,5 +1,7 @@
 //! Every transition of the delivery machine is a row, and nothing but a fitting proof releases.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
+
 use xinqiao_crypto::{Digest, KeyId, sm3};
 use xinqiao_dispatch::delivery::{
     Effect, FinalDelivery, Forgotten, Input, Part, PartOrder, Record, Sealed, Standing, Step,

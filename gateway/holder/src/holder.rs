@@ -168,7 +168,10 @@ impl HolderHandle {
                 continue;
             }
             let ended = match other {
-                0 => (&mut desk).await.map_err(Error::from).and_then(|ended| ended),
+                0 => (&mut desk)
+                    .await
+                    .map_err(Error::from)
+                    .and_then(|ended| ended),
                 1 => (&mut node).await,
                 _ => (&mut server).await,
             };

@@ -204,8 +204,9 @@ impl Holding {
         let asked = Instant::now();
         match self.fetch(subject).await {
             // The ledger knows the subject and we do not, or the data moved: ours is the older view.
-            Err(FetchError::NotFound | FetchError::Changed { .. }) => {
-                self.refresh(asked).await?;
+            Err(fault @ (FetchError::NotFound | FetchError::Changed { .. })) => {
+                let changed = matches!(fault, FetchError::Changed { .. });
+                self.refresh(asked, changed).await?;
                 self.fetch(subject).await
             }
             answer => answer,
@@ -227,11 +228,13 @@ impl Holding {
         self.adapter.fetch(&uscc).await
     }
 
-    /// Reads data that changed anew, unless that was done since `asked` or a moment ago.
-    async fn refresh(self: &Arc<Self>, asked: Instant) -> Result<(), PartRejection> {
+    /// Reads data that changed anew, unless that was done since `asked`; for a subject that is merely
+    /// not there, unless it was done a moment ago.
+    async fn refresh(self: &Arc<Self>, asked: Instant, changed: bool) -> Result<(), PartRejection> {
         let mut last = self.refreshed.lock().await;
         if self.known().is_some()
-            && last.is_some_and(|last| last >= asked || last.elapsed() < REFRESH_PAUSE)
+            && last
+                .is_some_and(|last| last >= asked || (!changed && last.elapsed() < REFRESH_PAUSE))
         {
             return Ok(());
         }

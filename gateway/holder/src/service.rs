@@ -16,8 +16,8 @@ use xinqiao_crypto::Digest;
 use xinqiao_dispatch::delivery::Standing;
 use xinqiao_ledger::{ids::Fingerprint, order::PartRef, wire};
 use xinqiao_node::fault;
-use xinqiao_rpc::{Fault, PeerIdentity, Reason, peer::Role};
 use xinqiao_proto::v1::{RelayPartRequest, RelayPartResponse, delivery_service_server};
+use xinqiao_rpc::{Fault, PeerIdentity, Reason, peer::Role};
 
 use crate::{
     desk::{Counter, Shop},
@@ -100,8 +100,10 @@ impl Delivery {
             if timeout_at(until, woken).await.is_err() {
                 return match self.shop.shelf.get(&part) {
                     Some(released) => Ok(released),
-                    None if matches!(standing, Found::NotYet) => Err(Fault::new(Reason::DeliveryNotFound)
-                        .because("this node's ledger has no such order")),
+                    None if matches!(standing, Found::NotYet) => {
+                        Err(Fault::new(Reason::DeliveryNotFound)
+                            .because("this node's ledger has no such order"))
+                    }
                     None => Err(Fault::new(Reason::DeliveryNotFinal).retry_after(RETRY)),
                 };
             }

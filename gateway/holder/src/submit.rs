@@ -59,7 +59,8 @@ pub(crate) async fn hand_in(replica: Replica, signed: Arc<Signed>, again_after: 
                 pause = (pause * 2).min(again_after);
             }
         }
-        if replica.tip().height > signed.expires_at || matches!(replica.is_final(&signed.id), Ok(Some(_)))
+        if replica.tip().height > signed.expires_at
+            || matches!(replica.is_final(&signed.id), Ok(Some(_)))
         {
             return;
         }

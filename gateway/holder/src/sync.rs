@@ -244,9 +244,7 @@ impl Registrar {
             let settler = Settler::new(&self.replica, admin, options.patience);
             settler.settle("source registration", action).await?;
         }
-        let registered = |record: &Option<SourceRecord>| {
-            matches!(record, Some(record) if record.state == SourceState::Registered)
-        };
+        let registered = |record: &Option<SourceRecord>| matches!(record, Some(record) if record.state == SourceState::Registered);
         if registered(&self.source(id)?) {
             let Some(admin) = &self.keys.admin else {
                 return Err(Error::SourceNotActive(id.clone()));
@@ -270,8 +268,8 @@ impl Registrar {
         if record.state != SourceState::Active {
             return Err(unfit(format!("it is {:?}", record.state).to_lowercase()));
         }
-        if let Some(item) = (holding.items().iter())
-            .find(|item| record.source.items.binary_search(item).is_err())
+        if let Some(item) =
+            (holding.items().iter()).find(|item| record.source.items.binary_search(item).is_err())
         {
             return Err(unfit(format!(
                 "its mapping gives item {item}, which the source did not declare on the ledger"
@@ -465,7 +463,9 @@ impl<'a> Run<'a> {
             }
         }
         let done = self.report.registered + self.report.superseded;
-        self.options.progress.set_message(format!("{done} registered"));
+        self.options
+            .progress
+            .set_message(format!("{done} registered"));
         self.journal.mark(settled.mark, &self.report)
     }
 

@@ -173,9 +173,7 @@ pub(crate) fn open_parts(
             found.extend(
                 indices
                     .filter_map(|index| known_part(order, index))
-                    .filter(|known| {
-                        known.standing == Standing::Open && ours(&known.order.source)
-                    })
+                    .filter(|known| known.standing == Standing::Open && ours(&known.order.source))
                     .map(|known| (known.order.part, known)),
             );
         }

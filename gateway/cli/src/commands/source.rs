@@ -193,7 +193,9 @@ fn sync_json((source, report): &(SourceId, SyncReport)) -> Result<Value> {
     let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
     let mut first = Vec::new();
     if let Some(file) = &report.bad_rows_file {
-        let mut rows = csv::Reader::from_path(file)?;
+        let mut rows = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_path(file)?;
         for row in rows.records() {
             let row = row?;
             let cell = |index| row.get(index).unwrap_or_default();

@@ -91,7 +91,8 @@ pub(super) fn digest(
     };
     let state = replica.state();
     for record in chunk.records {
-        let (subject, uscc, as_of_day) = (holding.subject(&record), record.uscc, record.as_of_day());
+        let (subject, uscc, as_of_day) =
+            (holding.subject(&record), record.uscc, record.as_of_day());
         // The mapping's codes were checked against the source's, so every record has a digest.
         let Some(digested) = holding.digest(&subject, record) else {
             continue;
@@ -104,7 +105,9 @@ pub(super) fn digest(
         done.subjects.push((subject, uscc));
         done.items += report.codes().len() as u64;
         let root = report.root();
-        if let Some(DigestEntry::Registered(has)) = DIGESTS.get(&state, &(subject, source.number))? {
+        if let Some(DigestEntry::Registered(has)) =
+            DIGESTS.get(&state, &(subject, source.number))?
+        {
             if (has.root, has.items, has.as_of_day) == (root, item_set, as_of_day) {
                 done.unchanged += 1;
                 continue;

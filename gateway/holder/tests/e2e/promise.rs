@@ -76,7 +76,10 @@ async fn a_record_that_is_final_elsewhere_but_not_here_releases_nothing() {
     let part = world.order(1, &grant).await;
     // Blocks stop right after the order, submissions pass: the record becomes final on the chain.
     liar.lie(|lies| lies.hold_above = world.honest().tip().height);
-    until("the delivery is handed in", || !liar.deliveries().is_empty()).await;
+    until("the delivery is handed in", || {
+        !liar.deliveries().is_empty()
+    })
+    .await;
     let recorded = id_of(&liar.deliveries()[0]);
     let honest = world.honest();
     honest.wait_final(&recorded, PATIENCE).await.unwrap();
@@ -121,7 +124,8 @@ async fn an_acknowledged_submission_is_no_record() {
     let answer = world.relay(&holder, &part, 20_000).await;
     assert_eq!(answer.fault, None);
     world.open(&part, &answer.bytes);
-    let xinqiao_ledger::action::Action::DeliverPart(delivery) = parse(&handed_in[0]).action().clone()
+    let xinqiao_ledger::action::Action::DeliverPart(delivery) =
+        parse(&handed_in[0]).action().clone()
     else {
         panic!("a delivery")
     };
@@ -138,7 +142,10 @@ async fn a_forged_block_is_no_record() {
         lies.hold_above = world.honest().tip().height;
         lies.swallow = true;
     });
-    until("the delivery is handed in", || !liar.deliveries().is_empty()).await;
+    until("the delivery is handed in", || {
+        !liar.deliveries().is_empty()
+    })
+    .await;
     let delivery = parse(&liar.deliveries()[0]);
     let height = world.honest().tip().height;
     holder.sees(&xinqiao_ledger::ids::TxId(part.order.0)).await;
@@ -146,14 +153,18 @@ async fn a_forged_block_is_no_record() {
     // The holder's own signed delivery, in a block that continues the chain, certified by somebody.
     let before = world.honest().reader().wire_block(height).unwrap().unwrap();
     let parent = Block::try_from(&before).unwrap();
-    for (case, key) in [("another key", "sh-bureau/admin"), ("a gateway", "js-bureau/gateway")] {
+    for (case, key) in [
+        ("another key", "sh-bureau/admin"),
+        ("a gateway", "js-bureau/gateway"),
+    ] {
         let mut header = parent.header.clone();
         header.height += 1;
         header.parent = parent.header.hash();
         header.time += 1;
         header.tx_count = 1;
         header.tx_root = tx_root(std::slice::from_ref(&delivery));
-        let signed = Certificate::sign(&header, &secret(key), &Default::default(), &mut rand::rng());
+        let signed =
+            Certificate::sign(&header, &secret(key), &Default::default(), &mut rand::rng());
         let mut forged = Block {
             certificate: Certificate {
                 height: header.height,
@@ -165,7 +176,12 @@ async fn a_forged_block_is_no_record() {
         };
         refuses(&world, &liar, &holder, &part, &forged, case).await;
         // The real validator's name over a signature that is not its own.
-        forged.certificate.signatures[0].0 = *parent.certificate.signatures.first().map(|(id, _)| id).unwrap();
+        forged.certificate.signatures[0].0 = *parent
+            .certificate
+            .signatures
+            .first()
+            .map(|(id, _)| id)
+            .unwrap();
         refuses(&world, &liar, &holder, &part, &forged, case).await;
         // The real certificate of the block before.
         forged.certificate = parent.certificate.clone();
@@ -198,7 +214,10 @@ async fn consent_revoked_before_the_record_releases_nothing() {
     let grant = world.consent(1).await;
     liar.lie(|lies| lies.swallow = true);
     let part = world.order(1, &grant).await;
-    until("the delivery is handed in", || !liar.deliveries().is_empty()).await;
+    until("the delivery is handed in", || {
+        !liar.deliveries().is_empty()
+    })
+    .await;
     let revoke = Action::RevokeConsent(wire::RevokeConsent {
         grant: grant.to_vec(),
     });

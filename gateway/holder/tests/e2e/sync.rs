@@ -146,7 +146,11 @@ async fn a_run_that_cannot_be_right_says_what_is_missing() {
     assert_eq!(registered(&holder), 20);
     let mut asked = options.clone();
     asked.withdraw_most = true;
-    let report = world.registrar(&holder).sync(holding, &asked).await.unwrap();
+    let report = world
+        .registrar(&holder)
+        .sync(holding, &asked)
+        .await
+        .unwrap();
     assert_eq!((report.withdrawn, registered(&holder)), (19, 1));
     holder.stop().await;
 }

@@ -18,15 +18,17 @@ const STEP: u64 = 100;
 pub struct Feed {
     replica: Replica,
     tips: watch::Receiver<Tip>,
+    stopping: watch::Receiver<bool>,
     next: u64,
 }
 
 impl Feed {
-    pub(crate) fn new(replica: Replica, next: u64) -> Self {
+    pub(crate) fn new(replica: Replica, stopping: watch::Receiver<bool>, next: u64) -> Self {
         let tips = replica.watch();
         Self {
             replica,
             tips,
+            stopping,
             next,
         }
     }
@@ -46,8 +48,10 @@ impl Feed {
                 self.next = last.record.index + 1;
                 return Ok(found);
             }
-            if self.tips.changed().await.is_err() {
-                return Err(Error::Stopped);
+            // The replica that it holds keeps the tips' sender alive, so the end is told apart.
+            tokio::select! {
+                changed = self.tips.changed() => changed.map_err(|_| Error::Stopped)?,
+                _ = self.stopping.wait_for(|stop| *stop) => return Err(Error::Stopped),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tokio::sync::watch;
 use xinqiao_contracts::query;
 use xinqiao_ledger::ids::OrderId;
 use xinqiao_node::{Node, NodeHandle, Replica};
@@ -25,6 +26,7 @@ pub struct Observer;
 #[derive(Debug)]
 pub struct ObserverHandle {
     node: NodeHandle,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Observer {
@@ -38,9 +40,14 @@ impl Observer {
         config: ObserverConfig,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<ObserverHandle, Error> {
-        let node = Node::start(config.into_node()?, shutdown).await?;
+        let (stop, stopping) = watch::channel(false);
+        let told = async move {
+            shutdown.await;
+            stop.send_replace(true);
+        };
+        let node = Node::start(config.into_node()?, told).await?;
         tracing::info!(listen = ?node.local_addr, "the observer runs");
-        Ok(ObserverHandle { node })
+        Ok(ObserverHandle { node, stopping })
     }
 }
 
@@ -60,7 +67,7 @@ impl ObserverHandle {
     /// # Errors
     /// When the state cannot be read.
     pub fn overview(&self) -> Result<Overview, Error> {
-        Ok(Overview::of(self.replica())?)
+        Overview::of(self.replica())
     }
 
     /// Attempts before an index (0 for the newest), newest first, refused ones too. At most
@@ -120,7 +127,7 @@ impl ObserverHandle {
 
     /// Attempts from an access log index on, as they are recorded: 0 for all that ever were.
     pub fn feed(&self, from_index: u64) -> Feed {
-        Feed::new(self.replica().clone(), from_index)
+        Feed::new(self.replica().clone(), self.stopping.clone(), from_index)
     }
 
     /// Waits until it has stopped: told to, or because it cannot go on.

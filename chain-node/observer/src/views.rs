@@ -13,7 +13,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_node::{Replica, Tip};
 
-use crate::Summary;
+use crate::{Summary, error::Error};
 
 /// Where the chain stands, and counts over the whole access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,9 +109,10 @@ pub struct Part {
 }
 
 impl Overview {
-    pub(crate) fn of(replica: &Replica) -> Result<Self, StateFault> {
-        let tip = replica.tip();
+    pub(crate) fn of(replica: &Replica) -> Result<Self, Error> {
         let state = replica.state();
+        // Of the same state as everything else here.
+        let tip = state.tip().map_err(xinqiao_node::Error::from)?;
         let sources = query::sources(&state)?;
         Ok(Self {
             chain: replica.chain(),

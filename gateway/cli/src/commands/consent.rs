@@ -149,7 +149,7 @@ pub async fn run(command: ConsentCommand, json: bool) -> Result<()> {
         ConsentCommand::BindKey { profile, uscc, key } => {
             let client = Client::open(&profile)?;
             let public = keyfiles::sm2(&key)
-                .map(|key| key.public().clone())
+                .map(|key| *key.public())
                 .or_else(|fault| {
                     xinqiao_crypto::PublicKey::from_pem(&keyfiles::text(&key)?).map_err(|_| fault)
                 })?;

@@ -76,7 +76,7 @@ pub fn run(command: GenesisCommand, json: bool) -> Result<()> {
                     .iter()
                     .map(|file| {
                         keyfiles::sm2(file)
-                            .map(|key| key.public().clone())
+                            .map(|key| *key.public())
                             .or_else(|fault| {
                                 PublicKey::from_pem(&keyfiles::text(file)?).map_err(|_| fault)
                             })

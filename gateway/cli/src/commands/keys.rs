@@ -157,7 +157,7 @@ pub fn run(command: Keys, json: bool) -> Result<()> {
         Keys::Show { file } => {
             let pem = keyfiles::text(&file)?;
             let key = match keyfiles::sm2(&file) {
-                Ok(secret) => secret.public().clone(),
+                Ok(secret) => *secret.public(),
                 Err(fault) => PublicKey::from_pem(&pem).map_err(|_| fault)?,
             };
             show(&key, json);

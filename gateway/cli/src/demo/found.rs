@@ -271,7 +271,7 @@ impl Founder<'_> {
         certificates.sort();
         if org == BUREAUS[0].org {
             let key = keyfiles::new_sm2(&home.join("keys/validator.pem"), rng)?;
-            self.validator = Some(key.public().clone());
+            self.validator = Some(*key.public());
         }
         Ok(wire::Member {
             org: org.into(),
@@ -298,7 +298,6 @@ impl Founder<'_> {
             distinguishing_id: DistinguishingId::default(),
             validators: vec![
                 self.validator
-                    .clone()
                     .context("the first bureau has no validator key")?,
             ],
             members,

@@ -1,6 +1,10 @@
 //! Putting a data-holding node together: its replica, its sources, its desk, and its one service.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     sync::{Semaphore, watch},
@@ -20,6 +24,9 @@ use crate::{
     spool::Spool,
 };
 
+/// How long a stopping node waits for reads and writes under way.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 /// A data-holding node.
 #[derive(Debug)]
 pub struct Holder;
@@ -33,6 +40,7 @@ pub struct HolderHandle {
     server: RunningServer,
     desk: JoinHandle<Result<(), Error>>,
     stop: Arc<watch::Sender<bool>>,
+    shop: Weak<Shop>,
 }
 
 impl Holder {
@@ -104,6 +112,7 @@ impl Holder {
             limits,
         });
         let (desk, counter) = Desk::new(Arc::clone(&shop));
+        let works = Arc::downgrade(&shop);
         let server = ServerBuilder::mutual_tls(&identity)
             .reflection(xinqiao_proto::FILE_DESCRIPTOR_SET)
             .add_service(limited!(sealed: DeliveryServiceServer::new(Delivery::new(shop, counter))))
@@ -121,6 +130,7 @@ impl Holder {
             server,
             desk,
             stop,
+            shop: works,
         })
     }
 }
@@ -152,6 +162,7 @@ impl HolderHandle {
             server,
             mut desk,
             stop,
+            shop,
             ..
         } = self;
         let node = async move { node.join().await.map_err(Error::from) };
@@ -178,6 +189,11 @@ impl HolderHandle {
             if first.1.is_ok() {
                 first.1 = ended;
             }
+        }
+        // Tasks that were stopped may still hold the store for a moment; then it is free for others.
+        let begun = tokio::time::Instant::now();
+        while shop.strong_count() > 0 && begun.elapsed() < LAST_WORK {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         first.1
     }

@@ -369,27 +369,31 @@ impl<'a> Run<'a> {
 
         let mut entries = Vec::new();
         let mut flying = FuturesOrdered::new();
-        while let Some(chunk) = digested.next().await {
-            let mark = self.count(chunk??, &mut entries)?;
-            if entries.len() >= self.options.batch {
-                flying.push_back(self.batch(std::mem::take(&mut entries), mark));
-            } else if entries.is_empty() && flying.is_empty() {
-                self.journal.mark(mark, &self.report)?;
-            } else {
-                self.journal.pending = Some(mark);
+        let mut scanned = false;
+        // Batches run only while this does: a run that is dropped leaves nothing behind that would
+        // hold on to the replica.
+        while !scanned || !flying.is_empty() {
+            tokio::select! {
+                biased;
+                Some(settled) = flying.next(), if !flying.is_empty() => self.settled(settled?)?,
+                chunk = digested.next(), if !scanned && flying.len() < self.options.in_flight => {
+                    let Some(chunk) = chunk else {
+                        scanned = true;
+                        if let (false, Some(mark)) = (entries.is_empty(), self.journal.pending.take()) {
+                            flying.push_back(self.batch(std::mem::take(&mut entries), mark));
+                        }
+                        continue;
+                    };
+                    let mark = self.count(chunk??, &mut entries)?;
+                    if entries.len() >= self.options.batch {
+                        flying.push_back(self.batch(std::mem::take(&mut entries), mark));
+                    } else if entries.is_empty() && flying.is_empty() {
+                        self.journal.mark(mark, &self.report)?;
+                    } else {
+                        self.journal.pending = Some(mark);
+                    }
+                }
             }
-            while flying.len() >= self.options.in_flight {
-                let Some(settled) = flying.next().await else {
-                    break;
-                };
-                self.settled(settled?)?;
-            }
-        }
-        if let (false, Some(mark)) = (entries.is_empty(), self.journal.pending.take()) {
-            flying.push_back(self.batch(entries, mark));
-        }
-        while let Some(settled) = flying.next().await {
-            self.settled(settled?)?;
         }
         scan.await??;
         Ok(())
@@ -438,10 +442,8 @@ impl<'a> Run<'a> {
             entries,
         });
         let settler = self.settler.clone();
-        // Several are under way at once only if each runs by itself.
-        let task = tokio::spawn(async move { settler.settle("digest batch", action).await });
         async move {
-            let (outcome, bytes) = task.await??;
+            let (outcome, bytes) = settler.settle("digest batch", action).await?;
             Ok(Settled {
                 outcome,
                 bytes,

@@ -1,4 +1,4 @@
-//! Report digests.
+//! Report digests: rows for registering, superseding and withdrawing them.
 
 use xinqiao_contracts::{query, testing::*};
 use xinqiao_ledger::wire::{self, tx_body::Action};

@@ -5,6 +5,7 @@
 mod certificate;
 mod decided;
 mod evidence;
+mod evidence_flipped;
 mod flipped;
 mod golden;
 mod malformed;

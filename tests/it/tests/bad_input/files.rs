@@ -1,0 +1,396 @@
+//! Every file that the product reads, broken in every way that files break: the program says which file,
+//! and what is wrong with it, and ends with an exit code that is not 0.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::Command;
+use xinqiao_it::{
+    Consortium, Kind,
+    people::{BANK, BUREAUS, HOME, REGULATOR},
+    process,
+};
+
+use crate::{Complaints, State};
+
+/// How long a program may take to find out.
+const SOON: Duration = Duration::from_secs(20);
+
+/// What is done to a file.
+enum Break {
+    /// It is not there.
+    Remove,
+    /// Its content is this.
+    Write(Vec<u8>),
+    /// This text in it becomes that one.
+    Replace(&'static str, &'static str),
+    /// Its content is that of another file of the consortium.
+    Copy(&'static str),
+    /// It ends in the middle.
+    Cut,
+}
+
+fn text(content: &str) -> Break {
+    Break::Write(content.as_bytes().to_vec())
+}
+
+fn spaces(bytes: usize) -> Break {
+    Break::Write(vec![b' '; bytes])
+}
+
+/// One broken file, the command that reads it, and words that its complaint must hold.
+struct Row {
+    file: String,
+    how: Break,
+    command: Vec<String>,
+    says: &'static [&'static str],
+}
+
+fn row(
+    file: impl Into<String>,
+    how: Break,
+    command: &[&str],
+    says: &'static [&'static str],
+) -> Row {
+    Row {
+        file: file.into(),
+        how,
+        command: command.iter().map(ToString::to_string).collect(),
+        says,
+    }
+}
+
+/// The rows about files that long-running processes read. `DIR` stands for the consortium's folder.
+#[rustfmt::skip]
+fn process_rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (org, kind) in [
+        (BUREAUS[0], Kind::Node),
+        (HOME, Kind::Gateway),
+        (HOME, Kind::Holder),
+        (BANK, Kind::Agent),
+        (REGULATOR, Kind::Observer),
+    ] {
+        let kind = kind.as_str();
+        let name = format!("{org}/{kind}.toml");
+        let config = format!("DIR/{name}");
+        let start = [kind, "--config", &config];
+        let tls = format!("{org}/tls/{kind}");
+        rows.extend([
+            row(&name, Break::Remove, &start, &["no configuration file"]),
+            row(&name, text("= nothing ="), &start, &["TOML"]),
+            row(&name, text(""), &start, &["missing field"]),
+            row(&name, Break::Replace("listen = ", "listem = "), &start, &["listem"]),
+            row(&name, Break::Replace("listen = \"127.0.0.1", "listen = \"127.0.0"), &start, &["listen"]),
+            row(&name, Break::Replace(org, "Not An Org"), &start, &["org"]),
+            row(&name, Break::Write(vec![0xff, 0xfe, 0x00]), &start, &[".toml"]),
+            row("genesis.toml", Break::Remove, &start, &["genesis.toml"]),
+            row("genesis.toml", Break::Cut, &start, &["genesis.toml"]),
+            row(format!("{tls}.pem"), Break::Remove, &start, &[".pem"]),
+            row(format!("{tls}.pem"), text("no certificate"), &start, &["CERTIFICATE"]),
+            row(format!("{tls}.key"), text("no key"), &start, &["key"]),
+            row(format!("{tls}.key"), Break::Copy("ca/ca.key"), &start, &["does not belong"]),
+            row("ca/ca.pem", text("no certificate"), &start, &["ca.pem"]),
+            row("ca/ca.pem", spaces(300_000), &start, &["ca.pem", "at most"]),
+        ]);
+    }
+    for (org, kind, key) in [
+        (BUREAUS[0], Kind::Node, "validator"),
+        (HOME, Kind::Gateway, "gateway"),
+        (HOME, Kind::Holder, "holder"),
+        (HOME, Kind::Holder, "admin"),
+        (BANK, Kind::Agent, "agent"),
+        (BANK, Kind::Agent, "encryption"),
+        (BANK, Kind::Agent, "token"),
+    ] {
+        let config = format!("DIR/{org}/{}.toml", kind.as_str());
+        let start = [kind.as_str(), "--config", &config];
+        let file = format!("{org}/keys/{key}.pem");
+        rows.extend([
+            row(&file, Break::Remove, &start, &[".pem"]),
+            row(&file, text(""), &start, &["key"]),
+            row(&file, Break::Cut, &start, &["key"]),
+            row(&file, spaces(70_000), &start, &["at most 65536"]),
+            // The right format, and a key of another kind of curve.
+            row(&file, Break::Copy(if key == "token" { "sh-bureau/keys/admin.pem" } else { "ca/ca.key" }), &start, &["key"]),
+        ]);
+    }
+    for (org, kind, file) in [
+        (HOME, Kind::Holder, "shared/pseudonym.key"),
+        (BANK, Kind::Agent, "shared/pseudonym.key"),
+        (BANK, Kind::Agent, "js-bank/keys/user.key"),
+        (HOME, Kind::Holder, "js-bureau/keys/salt-jiangsu-tax.key"),
+    ] {
+        let config = format!("DIR/{org}/{}.toml", kind.as_str());
+        let start = [kind.as_str(), "--config", &config];
+        rows.extend([
+            row(file, Break::Remove, &start, &[".key"]),
+            row(file, text(""), &start, &["64 hexadecimal digits"]),
+            row(file, text(&"a".repeat(63)), &start, &["64 hexadecimal digits"]),
+            row(file, text(&"g".repeat(64)), &start, &["64 hexadecimal digits"]),
+            row(file, text(&"a".repeat(66)), &start, &["64 hexadecimal digits"]),
+        ]);
+    }
+    // A validator that is none of this genesis must not propose anything.
+    let node = ["node", "--config", "DIR/sh-bureau/node.toml"];
+    rows.push(row("sh-bureau/keys/validator.pem", Break::Copy("sh-bureau/keys/admin.pem"), &node, &["validator"]));
+    rows
+}
+
+/// The rows about the genesis, which has a command of its own.
+#[rustfmt::skip]
+fn genesis_rows() -> Vec<Row> {
+    let show = ["genesis", "show", "DIR/genesis.toml"];
+    let file = "genesis.toml";
+    vec![
+        row(file, text(""), &show, &["genesis.toml", "missing field"]),
+        row(file, text("= nothing ="), &show, &["genesis.toml", "TOML"]),
+        row(file, Break::Write(vec![0xff; 100]), &show, &["genesis.toml"]),
+        row(file, spaces((4 << 20) + 1), &show, &["genesis.toml", "at most"]),
+        row(file, Break::Replace("time_ms", "time_s"), &show, &["time_s"]),
+        row(file, Break::Replace("engine = \"solo\"", "engine = \"magic\""), &show, &["engine"]),
+        row(file, Break::Replace("kind = \"bureau\"", "kind = \"friend\""), &show, &["kind"]),
+        row(file, Break::Replace("org = \"js-bank\"", "org = \"sh-bureau\""), &show, &["members"]),
+        row(file, Break::Replace("region = \"32\"", "region = \"3x\""), &show, &["region"]),
+        row(file, Break::Replace("public_key = \"0", "public_key = \"f"), &show, &["key"]),
+        row(file, Break::Replace("BEGIN CERTIFICATE", "BEGIN CARD"), &show, &["authority"]),
+    ]
+}
+
+/// The rows about evidence and about files that people hand to commands.
+#[rustfmt::skip]
+fn people_rows() -> Vec<Row> {
+    let verify = ["proof", "verify", "DIR/evidence.xqe", "--genesis", "DIR/genesis.toml"];
+    let list = ["member", "list", "--profile", "DIR/js-bureau/profile.toml"];
+    let evidence = "evidence.xqe";
+    vec![
+        row(evidence, Break::Remove, &verify, &["evidence.xqe"]),
+        row(evidence, text(""), &verify, &["evidence.xqe", "proves nothing"]),
+        row(evidence, text("no evidence"), &verify, &["proves nothing"]),
+        row(evidence, Break::Cut, &verify, &["proves nothing"]),
+        row(evidence, Break::Copy("genesis.toml"), &verify, &["proves nothing"]),
+        row("js-bureau/profile.toml", Break::Remove, &list, &["profile.toml"]),
+        row("js-bureau/profile.toml", Break::Replace("node", "nude"), &list, &["nude"]),
+        row("js-bureau/tls/operator.key", text("no key"), &list, &["key"]),
+    ]
+}
+
+/// The rows about mappings and the records that they name.
+#[rustfmt::skip]
+fn record_rows() -> Vec<Row> {
+    let check = ["source", "check", "DIR/records/jiangsu/jiangsu-tax.toml"];
+    let mapping = "records/jiangsu/jiangsu-tax.toml";
+    let csv = "records/jiangsu/jiangsu-tax.csv";
+    vec![
+        row(mapping, Break::Remove, &check, &["jiangsu-tax.toml"]),
+        row(mapping, text(""), &check, &["jiangsu-tax.toml", "source"]),
+        row(mapping, text("= nothing ="), &check, &["jiangsu-tax.toml"]),
+        row(mapping, Break::Write(vec![0xff; 64]), &check, &["jiangsu-tax.toml"]),
+        row(mapping, spaces(8 << 20), &check, &["jiangsu-tax.toml"]),
+        row(mapping, Break::Replace("kind = \"csv\"", "kind = \"cvs\""), &check, &["cvs"]),
+        row(mapping, Break::Replace("subject =", "subjekt ="), &check, &["subjekt"]),
+        row(mapping, Break::Replace("type = \"money\"", "type = \"monkey\""), &check, &["monkey"]),
+        row(mapping, Break::Replace("code = \"tax_payment\"", "code = \"Tax Payment\""), &check, &["code"]),
+        row(mapping, Break::Replace("jiangsu-tax.csv", "nowhere.csv"), &check, &["nowhere.csv"]),
+        row(csv, Break::Remove, &check, &["jiangsu-tax.csv"]),
+        row(csv, text(""), &check, &["jiangsu-tax.csv"]),
+        row(csv, Break::Write(vec![0xff; 1_000]), &check, &["jiangsu-tax.csv"]),
+        row(csv, Break::Replace("统一社会信用代码", "编号"), &check, &["统一社会信用代码"]),
+    ]
+}
+
+/// Breaks each file in a copy of the consortium's folder and runs the command that reads it.
+pub(crate) async fn check_all(consortium: &Consortium, complaints: &mut Complaints) {
+    let kept = tempfile::tempdir().unwrap();
+    keep(consortium, kept.path()).await;
+    let mut state = State::of(&consortium.people()).await;
+
+    let rows = [process_rows(), genesis_rows(), people_rows(), record_rows()];
+    for row in rows.iter().flatten() {
+        let scratch = tempfile::tempdir().unwrap();
+        copy(kept.path(), scratch.path());
+        if let Err(why) = apply(scratch.path(), row) {
+            complaints.push(format!("{}: this row breaks nothing: {why}", row.file));
+            continue;
+        }
+        refused(scratch.path(), row, complaints).await;
+    }
+    any_flipped_byte(kept.path(), complaints).await;
+    state.is_unchanged(complaints, "broken files").await;
+}
+
+/// Copies configurations, keys, certificates and genesis, with an order's evidence beside them. Processes
+/// that are started from there listen on ports of their own.
+async fn keep(consortium: &Consortium, kept: &Path) {
+    let dir = consortium.dir();
+    for folder in fs::read_dir(dir).unwrap().flatten() {
+        copy(&folder.path(), &kept.join(folder.file_name()));
+    }
+    for file in xinqiao_it::markers::files(kept) {
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let text = fs::read_to_string(&file).unwrap();
+            let own_port = text
+                .lines()
+                .map(|line| match line.strip_prefix("listen = ") {
+                    Some(_) => "listen = \"127.0.0.1:0\"\n".to_owned(),
+                    None => format!("{line}\n"),
+                });
+            let own_port: String = own_port.collect();
+            fs::write(&file, own_port).unwrap();
+        }
+    }
+    let running = consortium.running();
+    let asked = run(&[
+        "--json",
+        "query",
+        "--agent",
+        &running.agent,
+        &running.enterprises[0],
+        "--purpose",
+        &running.purpose,
+    ])
+    .await;
+    let report: serde_json::Value = serde_json::from_slice(&asked.stdout)
+        .unwrap_or_else(|fault| panic!("{fault}: {}", process::printed(&asked)));
+    let out = kept.join("evidence.xqe");
+    let exported = run(&[
+        "proof",
+        "export",
+        "--profile",
+        running.profile(REGULATOR).to_str().unwrap(),
+        report["order"].as_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ])
+    .await;
+    assert!(exported.status.success(), "{}", process::printed(&exported));
+}
+
+async fn run(args: &[&str]) -> std::process::Output {
+    process::run(args, Duration::from_secs(60)).await
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        if from.file_name().is_some_and(|name| name == "data") {
+            return;
+        }
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().flatten() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// Breaks the file; says so when that would change nothing.
+fn apply(dir: &Path, row: &Row) -> Result<(), String> {
+    let file = dir.join(&row.file);
+    let before = fs::read(&file).map_err(|fault| fault.to_string())?;
+    let after = match &row.how {
+        Break::Remove => return fs::remove_file(&file).map_err(|fault| fault.to_string()),
+        Break::Write(bytes) => bytes.clone(),
+        Break::Cut => before[..before.len() / 2].to_vec(),
+        Break::Copy(other) => fs::read(dir.join(other)).map_err(|fault| fault.to_string())?,
+        Break::Replace(this, that) => String::from_utf8_lossy(&before)
+            .replacen(this, that, 1)
+            .into_bytes(),
+    };
+    if after == before {
+        return Err("the file is as it was".to_owned());
+    }
+    fs::write(&file, after).map_err(|fault| fault.to_string())
+}
+
+/// The command ends soon, with an exit code that is not 0 and the words that are asked for.
+async fn refused(dir: &Path, row: &Row, complaints: &mut Complaints) {
+    let args: Vec<String> = row
+        .command
+        .iter()
+        .map(|arg| arg.replace("DIR", dir.to_str().unwrap()))
+        .collect();
+    let name = format!(
+        "`xinqiao {}` with {} {}",
+        row.command.join(" "),
+        row.file,
+        shown(&row.how)
+    );
+    let child = Command::new(process::xinqiao())
+        .args(&args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let Ok(output) = tokio::time::timeout(SOON, child.wait_with_output()).await else {
+        complaints.push(format!("{name}: still ran after {SOON:?}"));
+        return;
+    };
+    let output = output.unwrap();
+    let printed = process::printed(&output);
+    if output.status.success() {
+        complaints.push(format!("{name}: was accepted"));
+    }
+    for word in row.says {
+        if !printed.contains(word) {
+            complaints.push(format!(
+                "{name}: does not say {word:?} but: {}",
+                printed.trim()
+            ));
+        }
+    }
+    if printed.contains("panicked at") {
+        complaints.push(format!("{name}: panicked: {}", printed.trim()));
+    }
+}
+
+fn shown(how: &Break) -> String {
+    match how {
+        Break::Remove => "missing".into(),
+        Break::Write(bytes) => format!("of {} other bytes", bytes.len()),
+        Break::Replace(this, that) => format!("where {this:?} became {that:?}"),
+        Break::Copy(other) => format!("replaced by {other}"),
+        Break::Cut => "cut in half".into(),
+    }
+}
+
+/// Evidence that differs in one byte, at places spread over the file, proves nothing.
+async fn any_flipped_byte(kept: &Path, complaints: &mut Complaints) {
+    let file = kept.join("evidence.xqe");
+    let genesis = kept.join("genesis.toml");
+    let good = fs::read(&file).unwrap();
+    let flipped: PathBuf = kept.join("flipped.xqe");
+    let verify = [
+        "proof",
+        "verify",
+        flipped.to_str().unwrap(),
+        "--genesis",
+        genesis.to_str().unwrap(),
+    ];
+    fs::write(&flipped, &good).unwrap();
+    let whole = run(&verify).await;
+    assert!(whole.status.success(), "{}", process::printed(&whole));
+    for step in 0..40 {
+        let at = (good.len() - 1) * step / 39;
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (step % 8);
+        fs::write(&flipped, &bytes).unwrap();
+        let output = run(&verify).await;
+        let printed = process::printed(&output);
+        if output.status.code() != Some(4) || !printed.contains("proves nothing") {
+            complaints.push(format!(
+                "evidence with byte {at} flipped: {}: {printed}",
+                output.status
+            ));
+        }
+    }
+}

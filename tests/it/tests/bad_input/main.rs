@@ -1,0 +1,123 @@
+//! Whatever is wrong with what comes in, it gets its own clear error and changes nothing: every RPC, every
+//! signed transaction, every certificate, every file.
+//!
+//! One consortium serves the whole of it. Each part is a table; all rows are tried, and all that went
+//! wrong is said at the end.
+
+#![cfg(feature = "draft")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod calls;
+mod certificates;
+mod files;
+mod submissions;
+
+use std::time::Duration;
+
+use prost::Message;
+use xinqiao_it::{Consortium, Kind, People, people::BUREAUS, transactions::status};
+use xinqiao_ledger::{
+    outcome::{Event, Outcome},
+    wire::{self, ledger_service_client::LedgerServiceClient, tx_body::Action},
+};
+use xinqiao_rpc::{Role, RpcChannel, limited};
+
+/// What went wrong, a line for each.
+type Complaints = Vec<String>;
+
+/// Compares what was expected of one row with what came.
+fn check(complaints: &mut Complaints, row: &str, expected: &str, got: &str) {
+    if expected != got {
+        complaints.push(format!("{row}: expected {expected}, got {got}"));
+    }
+}
+
+/// The state that no bad input may change.
+struct State {
+    node: RpcChannel,
+    before: wire::GetStatusResponse,
+}
+
+impl State {
+    async fn of(people: &People) -> Self {
+        let node = people.connect((BUREAUS[0], Role::Operator), (BUREAUS[0], Kind::Node));
+        let before = status(&node).await;
+        Self { node, before }
+    }
+
+    /// Height and state commitment are what they were.
+    async fn is_unchanged(&mut self, complaints: &mut Complaints, after: &str) {
+        let now = status(&self.node).await;
+        if (now.height, &now.state_commitment)
+            != (self.before.height, &self.before.state_commitment)
+        {
+            complaints.push(format!(
+                "{after}: the state changed, from height {} to {}",
+                self.before.height, now.height
+            ));
+        }
+        self.before = now;
+    }
+
+    /// Nothing was recorded but that attempts were refused. Gateways record that beside the answer, so the
+    /// last record may still be on its way.
+    async fn has_refusals_only(&mut self, complaints: &mut Complaints, after: &str) {
+        let mut now = status(&self.node).await;
+        loop {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            let later = status(&self.node).await;
+            if later.height == now.height && later.mempool_transactions == 0 {
+                break;
+            }
+            now = later;
+        }
+        let mut ledger = limited!(LedgerServiceClient::new(self.node.clone()));
+        for height in self.before.height + 1..=now.height {
+            let answer = ledger
+                .get_block(wire::GetBlockRequest { height })
+                .await
+                .unwrap()
+                .into_inner();
+            // The first outcome is the block's own.
+            for (encoded, outcome) in answer
+                .block
+                .unwrap()
+                .transactions
+                .iter()
+                .zip(&answer.outcomes[1..])
+            {
+                let tx = wire::Transaction::decode(&encoded[..]).unwrap();
+                let action = wire::TxBody::decode(&tx.body[..]).unwrap().action.unwrap();
+                let (_, outcome) = Outcome::parse(outcome).unwrap();
+                let refused = match &outcome {
+                    Outcome::Rejected { .. } => true,
+                    Outcome::Applied(events) => events
+                        .iter()
+                        .all(|event| matches!(event, Event::AttemptRefused(_))),
+                };
+                if !refused || !matches!(action, Action::RecordRefusal(_) | Action::PlaceOrder(_)) {
+                    complaints.push(format!("{after}: took effect: {action:?}"));
+                }
+            }
+        }
+        self.before = now;
+    }
+}
+
+#[tokio::test]
+async fn bad_input_gets_its_own_clear_error_and_changes_nothing() {
+    let consortium = Consortium::start().await;
+    let mut complaints = Complaints::new();
+    calls::check_all(&consortium, &mut complaints).await;
+    submissions::check_all(&consortium, &mut complaints).await;
+    certificates::check_all(&consortium, &mut complaints).await;
+    files::check_all(&consortium, &mut complaints).await;
+    // And after all of that the consortium still answers a good query.
+    calls::a_good_query_is_answered(&consortium).await;
+    assert!(
+        complaints.is_empty(),
+        "{} complaints:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
+}

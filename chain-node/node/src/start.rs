@@ -13,7 +13,8 @@ use xinqiao_ledger::{
     },
 };
 use xinqiao_rpc::{
-    BoundServer, ExpectedPeer, Identity, Limits, Role as Process, ServerBuilder, limited, tls,
+    BoundServer, ExpectedPeer, Fitness, Identity, Limits, Role as Process, ServerBuilder, limited,
+    tls,
 };
 use xinqiao_store::{Reader, Store};
 
@@ -100,7 +101,11 @@ impl Node {
         let (way, work) = arrange(config, &shared, store)?;
         let replica = Replica { shared, way };
         let server = match listen {
-            Some(address) => Some(bind(&identity, &limits, &replica, address).await?),
+            Some(address) => {
+                let (server, fitness) = bind(&identity, &limits, &replica, address).await?;
+                tokio::spawn(unfit_once_halted(fitness, Arc::clone(&replica.shared)));
+                Some(server)
+            }
             None => None,
         };
         let local_addr = server.as_ref().map(BoundServer::local_addr);
@@ -160,6 +165,18 @@ impl Running {
         }
         released(&reader).await;
         ended
+    }
+}
+
+/// A halted node answers from what it has, which grows old: whoever balances load must pass it by.
+async fn unfit_once_halted(fitness: Fitness, shared: Arc<Shared>) {
+    let (mut halted, mut stop) = (shared.halted.subscribe(), shared.stop.clone());
+    // What it holds must not keep a stopped node's store open.
+    drop(shared);
+    let halts = async move { halted.wait_for(Option::is_some).await.is_ok() };
+    tokio::select! {
+        halted = halts => if halted { fitness.set(false).await },
+        () = stopped(&mut stop) => {}
     }
 }
 
@@ -241,7 +258,7 @@ async fn bind(
     limits: &Limits,
     replica: &Replica,
     address: SocketAddr,
-) -> Result<BoundServer, Error> {
+) -> Result<(BoundServer, Fitness), Error> {
     let own = || replica.clone();
     let mut server = ServerBuilder::mutual_tls(identity)
         .limits(limits.clone())
@@ -256,5 +273,6 @@ async fn bind(
             replica: own()
         })));
     }
-    Ok(server.bind(address).await?)
+    let fitness = server.fitness();
+    Ok((server.bind(address).await?, fitness))
 }

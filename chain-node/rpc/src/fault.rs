@@ -240,6 +240,17 @@ impl FaultView {
         }
     }
 
+    /// The status that this was read from, for a caller of our own: with our details as they came, and without
+    /// the headers of the call. None when it carries none of ours, so that another process' words stay here.
+    #[must_use]
+    pub fn relayed(&self, status: &Status) -> Option<Status> {
+        let ours = !status.details().is_empty() && self.reason_code.is_some();
+        ours.then(|| {
+            let details = status.details().to_vec();
+            Status::with_details(status.code(), status.message(), details.into())
+        })
+    }
+
     /// Whether the same call may succeed later without being changed.
     #[must_use]
     pub fn is_transient(&self) -> bool {

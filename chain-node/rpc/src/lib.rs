@@ -32,6 +32,6 @@ pub use limits::Limits;
 pub use peer::{PeerIdentity, Role};
 pub use reason::Reason;
 pub use refine::MAX_DEADLINE;
-pub use serve::{BoundServer, RunningServer, ServerBuilder};
+pub use serve::{BoundServer, Fitness, RunningServer, ServerBuilder};
 pub use tls::Identity;
 pub use verify::ExpectedPeer;

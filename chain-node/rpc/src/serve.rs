@@ -66,6 +66,35 @@ enum Security {
     PlainLoopback,
 }
 
+/// What gRPC health says of a running server: of each service, and of the whole under the empty name.
+#[derive(Clone)]
+pub struct Fitness {
+    health: HealthReporter,
+    names: Vec<&'static str>,
+}
+
+impl fmt::Debug for Fitness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fitness")
+            .field("services", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fitness {
+    /// Says whether the server is fit for work.
+    pub async fn set(&self, fit: bool) {
+        let status = if fit {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for name in self.names.iter().chain([&""]) {
+            self.health.set_service_status(*name, status).await;
+        }
+    }
+}
+
 /// A server under construction.
 #[must_use]
 pub struct ServerBuilder {
@@ -137,10 +166,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets what the health service answers, also while the server runs.
+    /// Sets what the health service answers while the server runs, for all services added so far.
+    /// Without it a server is fit for work as long as it runs.
     #[must_use]
-    pub fn health(&self) -> HealthReporter {
-        self.health.clone()
+    pub fn fitness(&self) -> Fitness {
+        Fitness {
+            health: self.health.clone(),
+            names: self.names.clone(),
+        }
     }
 
     /// Binds the address (port 0: any free one) and makes everything ready. No call is answered before

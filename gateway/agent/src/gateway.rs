@@ -244,12 +244,8 @@ pub(crate) fn unproven(why: &str) -> Status {
 /// could not be reached.
 pub(crate) fn passed_on(status: &Status) -> Status {
     let view = FaultView::from_status(status);
-    if !status.details().is_empty() && view.reason_code.is_some() {
-        return Status::with_details(
-            status.code(),
-            status.message(),
-            status.details().to_vec().into(),
-        );
+    if let Some(status) = view.relayed(status) {
+        return status;
     }
     tracing::warn!(code = ?status.code(), message = %view.message, "a call to the home gateway failed");
     let reason = match view.reason {

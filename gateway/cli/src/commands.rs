@@ -5,6 +5,7 @@ pub mod consent;
 pub mod genesis;
 pub mod keys;
 pub mod member;
+pub mod node;
 pub mod order;
 pub mod proof;
 pub mod query;

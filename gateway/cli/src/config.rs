@@ -19,6 +19,8 @@ use xinqiao_agent::UserAccess;
 use xinqiao_ledger::ids::{OrgId, SourceId};
 use xinqiao_rpc::{Identity, telemetry};
 
+use crate::files;
+
 /// Certificate, key and consortium authority of a process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -308,13 +310,9 @@ impl<T> Loaded<T> {
 
 /// Reads a configuration file.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Loaded<T>> {
-    anyhow::ensure!(
-        path.is_file(),
-        "there is no configuration file {}",
-        path.display()
-    );
+    let text = files::text(path, files::MAX_CONFIG).context("the configuration file")?;
     let file = Figment::new()
-        .merge(Toml::file_exact(path))
+        .merge(Toml::string(&text))
         .merge(Env::prefixed("XINQIAO_CONFIG_").split("__"))
         .extract()
         .with_context(|| format!("{} is not usable", path.display()))?;

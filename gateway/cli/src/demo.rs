@@ -10,11 +10,10 @@ mod scenario;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::process::Command;
 use xinqiao_data_adapters::generate;
@@ -25,7 +24,7 @@ use self::{
     found::{BANK, BUREAUS, Consortium, REGULATOR, SourcePlan},
     processes::Process,
 };
-use crate::{client::Client, config::Telemetry, keyfiles, render};
+use crate::{client::Client, config::Telemetry, keyfiles, progress, render};
 
 /// The user of the bank who asks in the demo.
 pub const CLERK: &str = "clerk-7";
@@ -225,35 +224,16 @@ pub fn head(text: &str) {
     println!("\n{}", console::style(text).bold().cyan());
 }
 
-/// A spinner that says what is being waited for, where there is someone to see it.
-pub fn spinner(text: String) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message(text);
-    if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
-/// A bar over so many steps.
-pub fn bar(steps: usize, text: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(steps as u64).with_message(text);
-    if let Ok(style) =
-        ProgressStyle::with_template("  {msg} {wide_bar} {pos}/{len} {per_sec} {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar
-}
-
 async fn start(
     running: &mut Vec<Process>,
     consortium: &Consortium,
     org: &str,
     kind: &str,
 ) -> Result<()> {
-    let waiting = spinner(format!("{org}/{kind}"));
-    let process = Process::start(org, kind, &consortium.config(org, kind)).await?;
+    let waiting = progress::spinner(format!("{org}/{kind}"));
+    let config = consortium.config(org, kind);
+    consortium.give_up_port(&config)?;
+    let process = Process::start(org, kind, &config).await?;
     waiting.finish_and_clear();
     println!("  {} {}", console::style("✓").green(), process.name);
     running.push(process);

@@ -2,7 +2,7 @@
 //!
 //! What is hashed is the genesis itself, not the text: comments and spacing do not change the chain.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,7 @@ use xinqiao_ledger::{
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
 };
 
-/// The largest genesis file, in bytes.
-const MAX_BYTES: u64 = 4 << 20;
+use crate::files;
 
 /// The file's shape.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,17 +65,7 @@ struct KeyFile {
 
 /// Reads and checks a genesis file.
 pub fn read(path: &Path) -> Result<Genesis> {
-    let size = fs::metadata(path)
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .len();
-    if size > MAX_BYTES {
-        bail!(
-            "{} has {size} bytes; a genesis file has at most {MAX_BYTES}",
-            path.display()
-        );
-    }
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::text(path, files::MAX_CONFIG)?;
     parse(&text).with_context(|| format!("{} is not a usable genesis", path.display()))
 }
 
@@ -86,8 +75,7 @@ pub fn parse(text: &str) -> Result<Genesis> {
     Genesis::try_from(file)
 }
 
-/// The members of a file that has nothing but `[[members]]`.
-pub fn parse_members(text: &str) -> Result<Vec<Member>> {
+fn parse_members(text: &str) -> Result<Vec<Member>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Alone {
@@ -282,6 +270,18 @@ impl From<&Genesis> for GenesisFile {
             members: genesis.members.iter().map(MemberFile::from).collect(),
         }
     }
+}
+
+/// The DER bytes of a file that is exactly one PEM certificate.
+pub fn der_of(path: &Path) -> Result<Vec<u8>> {
+    der(&files::text(path, files::MAX_KEY)?)
+        .with_context(|| format!("{} is not usable", path.display()))
+}
+
+/// The members of a file that has nothing but `[[members]]`.
+pub fn read_members(path: &Path) -> Result<Vec<Member>> {
+    parse_members(&files::text(path, files::MAX_CONFIG)?)
+        .with_context(|| format!("{} is not usable", path.display()))
 }
 
 /// The SHA-256 fingerprint of a PEM certificate, as the ledger registers it.

@@ -9,10 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use rand_core::{CryptoRng, Rng};
 use xinqiao_crypto::SecretKey;
 use zeroize::Zeroizing;
+
+use crate::files;
 
 /// Reads an SM2 secret key.
 pub fn sm2(path: &Path) -> Result<SecretKey> {
@@ -38,18 +40,7 @@ pub fn secret32(path: &Path) -> Result<[u8; 32]> {
 
 /// Reads a small text file that holds a secret.
 pub fn text(path: &Path) -> Result<Zeroizing<String>> {
-    let size = fs::metadata(path)
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .len();
-    if size > 64 << 10 {
-        bail!(
-            "{} has {size} bytes; a key file has at most 65536",
-            path.display()
-        );
-    }
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Zeroizing::new(text))
+    files::text(path, files::MAX_KEY).map(Zeroizing::new)
 }
 
 /// Writes a new secret file.

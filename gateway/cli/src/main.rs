@@ -7,8 +7,10 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod files;
 mod genesis_file;
 mod keyfiles;
+mod progress;
 mod render;
 
 use std::process::ExitCode;
@@ -38,7 +40,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a ledger node: the validator, or a follower that re-executes every block.
-    Node(commands::run::Start),
+    Node(commands::node::Node),
     /// Run a regional gateway: takes institutions' orders and relays sealed reports.
     Gateway(commands::run::Start),
     /// Run a data-holding node: keeps its own replica, and delivers what the ledger has recorded.
@@ -99,7 +101,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, json: bool) -> anyhow::Result<()> {
     match command {
-        Command::Node(start) => commands::run::node(&start).await,
+        Command::Node(node) => commands::node::run(node, json).await,
         Command::Gateway(start) => commands::run::gateway(&start).await,
         Command::Holder(start) => commands::run::holder(&start).await,
         Command::Agent(start) => commands::run::agent(&start).await,

@@ -4,6 +4,8 @@
 //! opens it with the same [`aad`] and parses it. Sealing itself is `xinqiao_crypto::seal`; whether the
 //! items lead to the registered root is for [`crate::query`].
 
+use std::fmt;
+
 use prost::Message;
 use xinqiao_crypto::Digest;
 use xinqiao_ledger::{
@@ -38,7 +40,7 @@ pub fn aad(chain: &ChainId, part: &PartRef) -> Vec<u8> {
 }
 
 /// One item with what proves that its source had registered it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealedItem {
     /// The item's code.
     pub code: ItemCode,
@@ -48,6 +50,16 @@ pub struct SealedItem {
     pub salt: Digest,
     /// From its leaf to the registered root.
     pub path: Path,
+}
+
+impl fmt::Debug for SealedItem {
+    /// Without the content and the salt: neither may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedItem")
+            .field("code", &self.code)
+            .field("bytes", &self.canonical.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The plain content of one delivered part.

@@ -86,6 +86,9 @@ pub struct HolderLimits {
     pub parts: usize,
     /// How long a source may take to give one record.
     pub read_timeout: Duration,
+    /// After how long a part that is still being read is taken up on the ledger, so that those who
+    /// wait see that its source is at work. A part that is read sooner needs no such transaction.
+    pub accept_after: Duration,
     /// After how long a submission that shows nowhere is handed in again.
     pub resubmit_after: Duration,
     /// Most bytes of sealed reports on disk.
@@ -103,6 +106,7 @@ impl Default for HolderLimits {
         Self {
             parts: 256,
             read_timeout: Duration::from_secs(5),
+            accept_after: Duration::from_millis(500),
             resubmit_after: Duration::from_secs(2),
             spool_bytes: 4 << 30,
             spool_age: Duration::from_secs(7 * 86_400),

@@ -70,6 +70,15 @@ pub(crate) struct Shop {
 enum Message {
     Answer(PartRef, Answer),
     Wanted(PartRef, oneshot::Sender<bool>),
+    Found(PartRef, Option<Recorded>, oneshot::Sender<bool>),
+}
+
+/// A recorded part with what is left of it on disk.
+struct Recorded {
+    order: PartOrder,
+    standing: Standing,
+    spooled: Option<Sealed>,
+    proof: Option<OnReplica>,
 }
 
 /// What a task did.
@@ -236,11 +245,9 @@ impl Desk {
 
     fn hear(&mut self, message: Message) {
         let (part, answer) = match message {
-            Message::Wanted(part, answer) => {
-                let served = self.want(part).unwrap_or_else(|error| {
-                    tracing::error!(order = %part.order, part = part.part, %error, "a recorded part cannot be looked up");
-                    false
-                });
+            Message::Wanted(part, answer) => return self.want(part, answer),
+            Message::Found(part, recorded, answer) => {
+                let served = self.holds(&part) || self.take_again(part, recorded);
                 // The caller may have gone.
                 let _ = answer.send(served);
                 return;
@@ -267,27 +274,43 @@ impl Desk {
         self.step(part, input);
     }
 
-    /// Puts a part that was released before on the shelf again, from the spool.
-    fn want(&mut self, part: PartRef) -> Result<bool, Error> {
-        if self.parts.contains_key(&part) || self.shop.shelf.get(&part).is_some() {
-            return Ok(true);
+    fn holds(&self, part: &PartRef) -> bool {
+        self.parts.contains_key(part) || self.shop.shelf.get(part).is_some()
+    }
+
+    /// Looks for a part that was released before. The desk goes on while the disk is read.
+    fn want(&self, part: PartRef, answer: oneshot::Sender<bool>) {
+        if self.holds(&part) {
+            // The caller may have gone.
+            let _ = answer.send(true);
+            return;
         }
-        let Some(known) = watch::known(&self.shop.replica, &part)? else {
-            return Ok(false);
+        let (shop, sender) = (Arc::clone(&self.shop), self.sender.clone());
+        tokio::spawn(async move {
+            let found = blocking(move || recorded(&shop, &part)).await;
+            let found = found.unwrap_or_else(|error| {
+                tracing::error!(order = %part.order, part = part.part, %error, "a recorded part cannot be looked up");
+                None
+            });
+            // When the desk has gone there is nobody left to serve.
+            let _ = sender.send(Message::Found(part, found, answer)).await;
+        });
+    }
+
+    /// Puts a part that was released before on the shelf again, from the spool.
+    fn take_again(&mut self, part: PartRef, recorded: Option<Recorded>) -> bool {
+        let Some(recorded) = recorded else {
+            return false;
         };
-        let Some(tx) = known.delivery else {
-            return Ok(false);
-        };
-        let spooled = self.shop.spool.load(&part);
-        let step = Part::found(known.order, known.standing, spooled);
+        let step = Part::found(recorded.order, recorded.standing, recorded.spooled);
         if step.next.is_none() {
-            return Ok(false);
+            return false;
         }
         self.take(part, step);
-        if let Some(proof) = OnReplica::find(&self.shop.replica, &tx)? {
+        if let Some(proof) = recorded.proof {
             self.step(part, Input::Final(&proof));
         }
-        Ok(true)
+        true
     }
 
     /// Takes up a part.
@@ -411,13 +434,48 @@ async fn read(shop: Arc<Shop>, order: PartOrder, answers: Answers) {
     let slot = Arc::clone(&shop.slots).acquire_owned().await.ok();
     let read = match shop.holdings.get(&order.source) {
         Some(holding) => {
-            holding
-                .record(&order.subject, shop.limits.read_timeout)
-                .await
+            let reading = holding.record(&order.subject, shop.limits.read_timeout);
+            tokio::pin!(reading);
+            match tokio::time::timeout(shop.limits.accept_after, &mut reading).await {
+                Ok(read) => read,
+                Err(_) => {
+                    tokio::spawn(take_up(Arc::clone(&shop), order.part).in_current_span());
+                    reading.await
+                }
+            }
         }
         None => Err(PartRejection::SourceUnavailable),
     };
     answers.give(Answer::Read(read, slot)).await;
+}
+
+/// Tells the ledger that a part is being worked on. Nothing depends on it, so it is tried once.
+async fn take_up(shop: Arc<Shop>, part: PartRef) {
+    let replica = shop.replica.clone();
+    let signed = tokio::task::spawn_blocking(move || {
+        submit::sign(&shop.replica, &shop.key, submit::accept(&part))
+    });
+    if let Ok(signed) = signed.await
+        && let Err(fault) = replica.submit(signed.tx).await
+    {
+        tracing::debug!(order = %part.order, part = part.part, %fault, "taking up a part was not recorded");
+    }
+}
+
+/// A part whose delivery is recorded, from the replica and the spool. Blocks.
+fn recorded(shop: &Shop, part: &PartRef) -> Result<Option<Recorded>, Error> {
+    let Some(known) = watch::known(&shop.replica, part)? else {
+        return Ok(None);
+    };
+    let Some(tx) = known.delivery else {
+        return Ok(None);
+    };
+    Ok(Some(Recorded {
+        order: known.order,
+        standing: known.standing,
+        spooled: shop.spool.load(part),
+        proof: OnReplica::find(&shop.replica, &tx)?,
+    }))
 }
 
 async fn seal(shop: Arc<Shop>, recipient: KeyId, content: SealedReport, answers: Answers) {

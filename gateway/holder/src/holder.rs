@@ -121,6 +121,9 @@ impl Holder {
         let local_addr = server.local_addr();
         let server = server.spawn(until_stopped(stopped.clone()));
         let desk = tokio::spawn(desk.run(until_stopped(stopped)));
+        for holding in &holdings {
+            tokio::spawn(Arc::clone(holding).warm_up());
+        }
         tracing::info!(%org, %local_addr, sources = holdings.len(), "the data-holding node serves");
         Ok(HolderHandle {
             replica,

@@ -228,6 +228,13 @@ impl Holding {
         self.adapter.fetch(&uscc).await
     }
 
+    /// Reads the codes before anyone asks for one: on a large source that takes longer than a caller
+    /// waits.
+    pub(crate) async fn warm_up(self: Arc<Self>) {
+        // What fails here is tried again, and told, when the first part is ordered.
+        let _ = self.refresh(Instant::now(), false).await;
+    }
+
     /// Reads data that changed anew, unless that was done since `asked`; for a subject that is merely
     /// not there, unless it was done a moment ago.
     async fn refresh(self: &Arc<Self>, asked: Instant, changed: bool) -> Result<(), PartRejection> {

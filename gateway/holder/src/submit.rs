@@ -67,6 +67,14 @@ pub(crate) async fn hand_in(replica: Replica, signed: Arc<Signed>, again_after: 
     }
 }
 
+/// Says that a part is being worked on.
+pub(crate) fn accept(part: &PartRef) -> Action {
+    Action::AcceptPart(wire::AcceptPart {
+        order: part.order.to_vec(),
+        part: u32::from(part.part),
+    })
+}
+
 /// The record of a delivery.
 pub(crate) fn deliver(delivery: &Delivery) -> Action {
     Action::DeliverPart(wire::DeliverPart {

@@ -7,12 +7,8 @@ use xinqiao_rpc::{Fault, FaultView, Reason};
 /// it has our details; otherwise that a process could not be reached, and the rest goes to the log.
 pub(crate) fn passed_on(whom: &str, status: &Status) -> Status {
     let view = FaultView::from_status(status);
-    if !status.details().is_empty() && view.reason_code.is_some() {
-        return Status::with_details(
-            status.code(),
-            status.message(),
-            status.details().to_vec().into(),
-        );
+    if let Some(status) = view.relayed(status) {
+        return status;
     }
     tracing::warn!(whom, code = ?status.code(), message = %view.message, "a call to another process failed");
     match view.reason {

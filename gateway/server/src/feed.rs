@@ -14,7 +14,6 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tonic_health::{ServingStatus, server::HealthReporter};
 use xinqiao_ledger::{
     action::Action,
     block::Header,
@@ -22,6 +21,7 @@ use xinqiao_ledger::{
     tx::Tx,
     wire,
 };
+use xinqiao_rpc::Fitness;
 
 use crate::{directory::LedgerDirectory, node::Node};
 
@@ -57,20 +57,6 @@ pub(crate) struct Feed {
     directory: Arc<LedgerDirectory>,
     tip: watch::Sender<Tip>,
     waiting: Mutex<Waiting>,
-}
-
-/// What gRPC health says of the gateway's services.
-struct Fitness {
-    health: HealthReporter,
-    services: &'static [&'static str],
-}
-
-impl Fitness {
-    async fn set(&self, status: ServingStatus) {
-        for name in self.services {
-            self.health.set_service_status(*name, status).await;
-        }
-    }
 }
 
 /// One order followed by one caller; dropping it ends that.
@@ -154,21 +140,15 @@ impl Feed {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows the node until `stop`, and sets the health of `services` by how that goes.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        health: HealthReporter,
-        services: &'static [&'static str],
-        mut stop: watch::Receiver<bool>,
-    ) {
-        let fitness = Fitness { health, services };
-        fitness.set(ServingStatus::NotServing).await;
+    /// Follows the node until `stop`, and says by how that goes whether the gateway is fit for work.
+    pub(crate) async fn run(self: Arc<Self>, fitness: Fitness, mut stop: watch::Receiver<bool>) {
+        fitness.set(false).await;
         loop {
             let ended = tokio::select! {
                 ended = self.subscribed(&fitness) => ended,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
-            fitness.set(ServingStatus::NotServing).await;
+            fitness.set(false).await;
             tracing::warn!(why = %ended, "the node cannot be followed; trying again");
             tokio::time::sleep(AGAIN).await;
         }
@@ -195,7 +175,7 @@ impl Feed {
         // Whatever happened while we were away is looked up anew.
         self.directory.changed();
         self.wake_all();
-        fitness.set(ServingStatus::Serving).await;
+        fitness.set(true).await;
         let following = async {
             while let Some(answer) = blocks.message().await.map_err(said)? {
                 self.take(&answer.block.ok_or("an answer without a block")?)?;

@@ -42,15 +42,6 @@ use xinqiao_rpc::{ServerBuilder, limited, serve, tls};
 
 pub use config::{Endpoint, GatewayConfig, Quotas, Rate};
 
-/// Names of the services, for gRPC health; the empty one stands for the whole process.
-const SERVICES: &[&str] = &[
-    "",
-    "xinqiao.v1.OrderService",
-    "xinqiao.v1.ConsentService",
-    "xinqiao.v1.DirectoryService",
-    "xinqiao.v1.DeliveryService",
-];
-
 /// Why a gateway cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -183,11 +174,11 @@ impl Gateway {
                 relay,
                 node,
             })));
-        let health = server.health();
+        let fitness = server.fitness();
         let server = server.bind(config.listen).await?;
         let address = server.local_addr();
         let (stop, stopping) = watch::channel(false);
-        let following = tokio::spawn(feed.run(health, SERVICES, stopping));
+        let following = tokio::spawn(feed.run(fitness, stopping));
         let task = tokio::spawn(async move {
             let served = server.serve(shutdown).await;
             // What was refused last still gets its record.

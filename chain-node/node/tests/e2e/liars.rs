@@ -5,6 +5,9 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use xinqiao_contracts::testing::secret;
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
@@ -386,6 +389,12 @@ async fn assert_halted(consortium: &Consortium, follower: &Running, reason: &str
         .get_block(wire::GetBlockRequest { height: 2 })
         .await
         .unwrap();
+    let unfit = HealthClient::new(channel.clone())
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(unfit.status(), ServingStatus::NotServing);
     let beyond = ledger
         .get_block(wire::GetBlockRequest { height: 3 })
         .await

@@ -14,7 +14,7 @@ use xinqiao_ledger::{
 use super::genesis::now_ms;
 use crate::{
     client::{Client, explain},
-    keyfiles, render,
+    files, keyfiles, render,
 };
 
 /// Consent grants.
@@ -201,8 +201,7 @@ fn signer(client: &Client, subject_key: Option<&PathBuf>) -> Result<SecretKey> {
 
 async fn grant(grant: Grant, json: bool) -> Result<()> {
     let client = Client::open(&grant.profile)?;
-    let document = std::fs::read(&grant.document)
-        .with_context(|| format!("cannot read {}", grant.document.display()))?;
+    let document = files::bytes(&grant.document, files::MAX_DOCUMENT)?;
     let subject = client.subject(&grant.uscc)?;
     let mut terms = terms(
         &subject,

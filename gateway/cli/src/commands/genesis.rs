@@ -59,12 +59,7 @@ pub fn run(command: GenesisCommand, json: bool) -> Result<()> {
         } => {
             let mut all: Vec<Member> = Vec::new();
             for file in members {
-                let text = std::fs::read_to_string(&file)
-                    .with_context(|| format!("cannot read {}", file.display()))?;
-                all.extend(
-                    genesis_file::parse_members(&text)
-                        .with_context(|| format!("{} is not usable", file.display()))?,
-                );
+                all.extend(genesis_file::read_members(&file)?);
             }
             all.sort_by(|left, right| left.org.cmp(&right.org));
             let genesis = Genesis {
@@ -86,7 +81,7 @@ pub fn run(command: GenesisCommand, json: bool) -> Result<()> {
                 catalogue: first_catalogue()?,
                 authorities: authority
                     .iter()
-                    .map(|file| genesis_file::der(&std::fs::read_to_string(file)?))
+                    .map(|file| genesis_file::der_of(file))
                     .collect::<Result<_>>()?,
                 parameters: Parameters::default(),
             };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -15,7 +15,7 @@ use xinqiao_identity::{
 use xinqiao_ledger::ids::OrgId;
 use xinqiao_rpc::Role;
 
-use crate::{genesis_file, keyfiles, render};
+use crate::{files, genesis_file, keyfiles, render};
 
 /// Keys and certificates.
 #[derive(Debug, Subcommand)]
@@ -135,8 +135,7 @@ pub fn run(command: Keys, json: bool) -> Result<()> {
             days,
             out,
         } => {
-            let cert = std::fs::read_to_string(authority.join("ca.pem"))
-                .with_context(|| format!("no ca.pem in {}", authority.display()))?;
+            let cert = files::text(&authority.join("ca.pem"), files::MAX_KEY)?;
             let key = keyfiles::text(&authority.join("ca.key"))?;
             let authority = Authority::from_pem(&cert, &SecretString::from(key.to_string()))?;
             if !(1..=CA_DAYS).contains(&days) {

@@ -15,7 +15,7 @@ use xinqiao_ledger::{
 use crate::{
     client::{Client, explain},
     config::{self, ProfileFile},
-    genesis_file, keyfiles, render,
+    files, genesis_file, keyfiles, render,
 };
 
 /// Members.
@@ -122,7 +122,7 @@ pub async fn run(command: MemberCommand, json: bool) -> Result<()> {
         MemberCommand::Admit { profile, file } => {
             let client = Client::open(&profile)?;
             let key = client.admin_key()?;
-            for member in genesis_file::parse_members(&std::fs::read_to_string(&file)?)? {
+            for member in genesis_file::read_members(&file)? {
                 let action = Action::AdmitMember(wire::AdmitMember {
                     member: Some((&member).into()),
                 });
@@ -221,7 +221,7 @@ fn member(new: &NewMember) -> Result<Member> {
     let mut certificates = new
         .certificates
         .iter()
-        .map(|file| Ok(genesis_file::fingerprint(&std::fs::read_to_string(file)?)?.to_vec()))
+        .map(|file| Ok(genesis_file::fingerprint(&files::text(file, files::MAX_KEY)?)?.to_vec()))
         .collect::<Result<Vec<_>>>()?;
     certificates.sort();
     Region::parse("region", &new.region)?;

@@ -13,7 +13,7 @@ use xinqiao_ledger::{
 
 use crate::{
     client::{Client, explain},
-    genesis_file,
+    files, genesis_file,
     render::{self, Unverified},
 };
 
@@ -80,16 +80,7 @@ pub async fn export(client: &Client, order: &OrderId, out: &Path) -> Result<()> 
 /// Checks a file and prints what it proves.
 pub fn verify(file: &Path, genesis: &Path, as_json: bool) -> Result<()> {
     let genesis = genesis_file::read(genesis)?;
-    let size = std::fs::metadata(file)
-        .with_context(|| format!("cannot read {}", file.display()))?
-        .len();
-    if size > MAX_FILE_BYTES as u64 {
-        bail!(Unverified(format!(
-            "{} is larger than evidence may be",
-            file.display()
-        )));
-    }
-    let bytes = std::fs::read(file)?;
+    let bytes = files::bytes(file, MAX_FILE_BYTES as u64)?;
     let findings = evidence::verify(&bytes, &genesis)
         .map_err(|fault| Unverified(format!("{} proves nothing: {fault}", file.display())))?;
     if as_json {

@@ -21,7 +21,7 @@ use crate::{
         self, AgentFile, GatewayFile, HolderFile, Loaded, NodeFile, NodeRole, ObserverFile,
         OtherUsers, Remote,
     },
-    genesis_file, keyfiles,
+    files, genesis_file, keyfiles,
 };
 
 /// How to start a process.
@@ -131,11 +131,7 @@ pub async fn gateway(start: &Start) -> Result<()> {
     let policy = file
         .policy
         .as_ref()
-        .map(|path| {
-            let path = loaded.path(path);
-            std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display()))
-        })
+        .map(|path| files::text(&loaded.path(path), files::MAX_CONFIG))
         .transpose()?;
     let handle = Gateway::start(
         GatewayConfig {

@@ -2,13 +2,14 @@
 //! every process. What it writes is what operators would write; nothing is special to the demo.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -31,7 +32,7 @@ use crate::{
         AgentFile, GatewayFile, HolderFile, HolderOf, NodeFile, NodeRole, ObserverFile, OtherUsers,
         ProfileFile, Remote, SourceFile, Telemetry, Tls,
     },
-    genesis_file, keyfiles,
+    files, genesis_file, keyfiles,
 };
 
 /// A bureau of the demo.
@@ -92,6 +93,8 @@ pub struct Consortium {
     pub dir: PathBuf,
     /// Where the bank's application asks.
     pub agent: SocketAddr,
+    /// Ports that nobody else is to take before their processes start.
+    held: Mutex<HashMap<SocketAddr, TcpListener>>,
 }
 
 impl Consortium {
@@ -103,6 +106,20 @@ impl Consortium {
     /// Configuration file of a process: `org` and `node`, `gateway`, `holder`, `agent`, `observer`.
     pub fn config(&self, org: &str, process: &str) -> PathBuf {
         self.dir.join(org).join(format!("{process}.toml"))
+    }
+
+    /// Lets go of the port that the process of this configuration is about to listen on.
+    pub fn give_up_port(&self, config: &Path) -> Result<()> {
+        #[derive(serde::Deserialize)]
+        struct Listens {
+            listen: SocketAddr,
+        }
+        let listens: Listens = toml::from_str(&files::text(config, files::MAX_CONFIG)?)?;
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&listens.listen);
+        Ok(())
     }
 
     /// Profile of a person of that organisation.
@@ -121,31 +138,46 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn free() -> Result<Self> {
-        // All are held at once, so that none is handed out twice.
-        let held: Vec<TcpListener> = (0..3 * BUREAUS.len() + 2)
-            .map(|_| TcpListener::bind("127.0.0.1:0"))
-            .collect::<Result<_, _>>()
-            .context("no free ports on 127.0.0.1")?;
-        let mut free = held
-            .iter()
-            .map(TcpListener::local_addr)
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut take = |count: usize| free.drain(..count).collect::<Vec<_>>();
-        let (nodes, gateways, holders) = (
-            take(BUREAUS.len()),
-            take(BUREAUS.len()),
-            take(BUREAUS.len()),
-        );
-        let last = take(2);
-        Ok(Self {
-            nodes,
-            gateways,
-            holders,
-            observer: last[0],
-            agent: last[1],
-        })
+    fn of(ports: &[SocketAddr]) -> Self {
+        let (nodes, rest) = ports.split_at(BUREAUS.len());
+        let (gateways, rest) = rest.split_at(BUREAUS.len());
+        let (holders, rest) = rest.split_at(BUREAUS.len());
+        Self {
+            nodes: nodes.to_vec(),
+            gateways: gateways.to_vec(),
+            holders: holders.to_vec(),
+            observer: rest[0],
+            agent: rest[1],
+        }
     }
+}
+
+/// How many processes listen: a node, a gateway and a holder a bureau, an observer and an agent.
+const LISTENERS: usize = 3 * BUREAUS.len() + 2;
+
+/// Below the ports that systems hand to outgoing connections (Linux: 32768 and up), so that no client takes
+/// a port between our letting go of it and the process binding it.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports that are kept from others until the process that is to listen there starts.
+fn hold_ports() -> Result<Vec<(SocketAddr, TcpListener)>> {
+    let mut held = Vec::with_capacity(LISTENERS);
+    // Somewhere in the range, so that consortiums that start at once seldom try the same ones.
+    let first = rand::random_range(PORTS);
+    for port in (first..PORTS.end).chain(PORTS.start..first) {
+        let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else {
+            continue;
+        };
+        held.push((listener.local_addr()?, listener));
+        if held.len() == LISTENERS {
+            return Ok(held);
+        }
+    }
+    bail!(
+        "no {LISTENERS} free ports between {} and {} on 127.0.0.1",
+        PORTS.start,
+        PORTS.end
+    )
 }
 
 fn uri(address: &SocketAddr) -> String {
@@ -155,7 +187,9 @@ fn uri(address: &SocketAddr) -> String {
 /// Founds a consortium below `dir`.
 pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Result<Consortium> {
     let rng = &mut rand::rng();
-    let at = Addresses::free()?;
+    let held = hold_ports()?;
+    let ports: Vec<SocketAddr> = held.iter().map(|(address, _)| *address).collect();
+    let at = Addresses::of(&ports);
     let now = OffsetDateTime::now_utc();
     fs::create_dir_all(dir.join("shared"))?;
     keyfiles::new_secret32(&dir.join("shared/pseudonym.key"), rng)?;
@@ -225,6 +259,7 @@ pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Resul
     let consortium = Consortium {
         dir: dir.to_owned(),
         agent: at.agent,
+        held: Mutex::new(held.into_iter().collect()),
     };
     write_configs(&consortium, &at, sources, telemetry)?;
     Ok(consortium)

@@ -18,11 +18,11 @@ use xinqiao_ledger::{
     wire::{self, tx_body::Action},
 };
 
-use super::{BANK, BUREAUS, CLERK, Consortium, SourcePlan, bar, folder_size, head, scenario};
+use super::{BANK, BUREAUS, CLERK, Consortium, SourcePlan, folder_size, head, scenario};
 use crate::{
     client::{Client, explain},
     commands::consent,
-    render,
+    progress, render,
 };
 
 /// As-of date of the files.
@@ -158,7 +158,7 @@ pub async fn run(
     head("Consent for the enterprises to be asked for 授权");
     let bureau = Arc::new(Client::open(&consortium.profile(BUREAUS[1].org))?);
     let key = Arc::new(bureau.admin_key()?);
-    let progress = bar(chosen.len(), "grants");
+    let progress = progress::bar(chosen.len(), "grants");
     let status = bureau.status().await?;
     let expires = status.height + status.max_expiry_window;
     stream::iter(&chosen)
@@ -181,7 +181,7 @@ pub async fn run(
     progress.finish_and_clear();
 
     head("Cross-region queries 跨区域查询");
-    let progress = bar(chosen.len(), "queries");
+    let progress = progress::bar(chosen.len(), "queries");
     let agent = scenario::agent(consortium)?;
     let begun = Instant::now();
     let answers = stream::iter(&chosen)

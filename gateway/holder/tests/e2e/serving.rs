@@ -1,5 +1,7 @@
 //! Serving orders: seen on the own replica, recorded, released; refused where that is right.
 
+use std::time::Duration;
+
 use xinqiao_contracts::query;
 use xinqiao_ledger::{
     item::leaf,
@@ -9,7 +11,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_rpc::peer::Role;
 
-use crate::world::{A_WHILE, ASKED, NOT_ASKED, PATIENCE, World, ask, row, until};
+use crate::world::{A_WHILE, ASKED, NOT_ASKED, PATIENCE, Running, World, ask, row, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_seen_recorded_and_only_then_released() {
@@ -127,6 +129,36 @@ async fn what_no_longer_matches_is_refused_with_the_reason() {
     assert_eq!(answer.refused(), "DELIVERY_NOT_FOUND");
     let facts = answer.fault.unwrap().metadata;
     assert_eq!(facts["part_reason"], "SOURCE_UNAVAILABLE");
+    holder.stop().await;
+}
+
+/// A source that takes long to read: its data changed, and all of it is read anew for the next order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_whose_source_takes_long_is_taken_up_on_the_ledger_first() {
+    let mut world = World::new(2).await;
+    let mut config = world.holder_config(world.upstream());
+    config.limits.accept_after = Duration::from_millis(1);
+    let holder = Running::start(config).await;
+    world.sync(&holder).await;
+    let grant = world.consent(1).await;
+    world.write_data((0..100_000).map(|number| row(number, 1)).collect());
+    let part = world.order(1, &grant).await;
+    let answer = world.relay(&holder, &part, 60_000).await;
+    assert_eq!(answer.fault, None);
+    let replica = holder.handle.replica();
+    let changes: Vec<PartStatus> = (1..=replica.tip().height)
+        .filter_map(|height| replica.applied(height).unwrap())
+        .flat_map(|block| block.outcomes)
+        .flat_map(|outcome| match outcome {
+            Outcome::Applied(events) => events,
+            Outcome::Rejected { .. } => Vec::new(),
+        })
+        .filter_map(|event| match event {
+            Event::PartChanged(change) => Some(change.status()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(changes, [PartStatus::Accepted, PartStatus::Delivered]);
     holder.stop().await;
 }
 

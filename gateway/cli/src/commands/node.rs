@@ -1,0 +1,92 @@
+//! `xinqiao node`: running a ledger node, and checking what one has on its disk.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use xinqiao_node::Verifier;
+use xinqiao_store::{Error, verify};
+
+use super::run::{self, Start};
+use crate::{
+    genesis_file, progress,
+    render::{self, Unverified},
+};
+
+/// A node to run, or something to do with one.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Node {
+    #[command(flatten)]
+    start: Option<Start>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every byte of a replica's data folder: each block is verified and executed again from the genesis,
+    /// and what that leads to is compared with what is stored.
+    ///
+    /// It works for any replica: a node's, an observer's, or the one that a data-holding node embeds. The process
+    /// that owns the folder has to be stopped; as much disk again is needed beside it while this runs.
+    Verify {
+        /// The replica's data folder.
+        folder: PathBuf,
+        /// The genesis file that the chain must come from.
+        #[arg(long)]
+        genesis: PathBuf,
+    },
+}
+
+/// Runs the node, or the command.
+pub async fn run(node: Node, json: bool) -> Result<()> {
+    match (node.start, node.command) {
+        (_, Some(Command::Verify { folder, genesis })) => {
+            // It reads and executes for as long as the chain is long.
+            tokio::task::spawn_blocking(move || check(&folder, &genesis, json)).await?
+        }
+        (Some(start), None) => run::node(&start).await,
+        (None, None) => anyhow::bail!("name a configuration file with --config"),
+    }
+}
+
+fn check(folder: &std::path::Path, genesis: &std::path::Path, as_json: bool) -> Result<()> {
+    let genesis = Arc::new(genesis_file::read(genesis)?);
+    // Opening a store would make one where there is none, and find it sound.
+    if !folder.join("CURRENT").is_file() {
+        anyhow::bail!("{} holds no replica", folder.display());
+    }
+    let verifier = Verifier::new(genesis.distinguishing_id.clone());
+    let bar = progress::spinner("executing again".into());
+    let checked = verify(folder, &genesis, &verifier, |height| {
+        bar.set_message(format!("executing again: block {height}"));
+    });
+    bar.finish_and_clear();
+    let report = match checked {
+        Ok(report) => report,
+        Err(damage @ Error::Damaged { .. }) => return Err(Unverified(damage.to_string()).into()),
+        Err(other) => return Err(other).context("the replica cannot be checked"),
+    };
+    if as_json {
+        render::print_json(&json!({
+            "chain": genesis.chain_id().to_string(),
+            "height": report.tip.height,
+            "state": report.tip.commitment.to_string(),
+            "transactions": report.txs,
+            "pairs": report.pairs,
+        }));
+    } else {
+        println!(
+            "{} sound: {} blocks with {} transactions lead from the genesis to every one of {} stored values\nheight {}  state {}",
+            console::style("✓").green(),
+            report.tip.height,
+            report.txs,
+            report.pairs,
+            report.tip.height,
+            report.tip.commitment
+        );
+    }
+    Ok(())
+}

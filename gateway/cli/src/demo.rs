@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use futures::future::join_all;
 use serde_json::Value;
 use tokio::process::Command;
 use xinqiao_data_adapters::generate;
@@ -88,9 +89,13 @@ async fn interrupted() {
 }
 
 async fn stop(running: Vec<Process>) {
-    // Agents and gateways go first, so that nobody waits for one that has gone.
-    for process in running.into_iter().rev() {
-        process.stop().await;
+    // Agents and gateways go first, so that nobody waits for one that has gone; those of a kind together.
+    let mut rest = running;
+    for kind in ["agent", "gateway", "holder", "observer", "node"] {
+        let (these, others): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|process| process.is(kind));
+        rest = others;
+        join_all(these.into_iter().map(Process::stop)).await;
     }
 }
 

@@ -80,6 +80,11 @@ impl Process {
         }
     }
 
+    /// Whether it is a `node`, `gateway`, `holder`, `agent` or `observer`.
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+
     /// Kills it at once, as a power cut would.
     pub async fn kill(&mut self) -> Result<()> {
         self.child

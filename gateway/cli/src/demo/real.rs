@@ -45,6 +45,10 @@ struct RealSource {
 
 /// Finds the CSV files and writes a mapping for each.
 pub fn plan(folder: &Path, dir: &Path) -> Result<Real> {
+    // Without dots on the way, since bad rows are named by their file.
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
     let mut files: Vec<PathBuf> = folder
         .read_dir()
         .with_context(|| format!("cannot read the folder {}", folder.display()))?

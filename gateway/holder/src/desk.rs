@@ -70,7 +70,7 @@ pub(crate) struct Shop {
 enum Message {
     Answer(PartRef, Answer),
     Wanted(PartRef, oneshot::Sender<bool>),
-    Found(PartRef, Option<Recorded>, oneshot::Sender<bool>),
+    Found(PartRef, Option<Box<Recorded>>, oneshot::Sender<bool>),
 }
 
 /// A recorded part with what is left of it on disk.
@@ -298,7 +298,7 @@ impl Desk {
     }
 
     /// Puts a part that was released before on the shelf again, from the spool.
-    fn take_again(&mut self, part: PartRef, recorded: Option<Recorded>) -> bool {
+    fn take_again(&mut self, part: PartRef, recorded: Option<Box<Recorded>>) -> bool {
         let Some(recorded) = recorded else {
             return false;
         };
@@ -463,19 +463,19 @@ async fn take_up(shop: Arc<Shop>, part: PartRef) {
 }
 
 /// A part whose delivery is recorded, from the replica and the spool. Blocks.
-fn recorded(shop: &Shop, part: &PartRef) -> Result<Option<Recorded>, Error> {
+fn recorded(shop: &Shop, part: &PartRef) -> Result<Option<Box<Recorded>>, Error> {
     let Some(known) = watch::known(&shop.replica, part)? else {
         return Ok(None);
     };
     let Some(tx) = known.delivery else {
         return Ok(None);
     };
-    Ok(Some(Recorded {
+    Ok(Some(Box::new(Recorded {
         order: known.order,
         standing: known.standing,
         spooled: shop.spool.load(part),
         proof: OnReplica::find(&shop.replica, &tx)?,
-    }))
+    })))
 }
 
 async fn seal(shop: Arc<Shop>, recipient: KeyId, content: SealedReport, answers: Answers) {

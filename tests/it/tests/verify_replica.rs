@@ -13,8 +13,9 @@ use xinqiao_it::{
 const WITHIN: Duration = Duration::from_secs(120);
 
 async fn verify(replica: &Path, genesis: &Path) -> (Option<i32>, String) {
-    let (replica, genesis) = (replica.to_str().unwrap(), genesis.to_str().unwrap());
-    let args = ["--json", "node", "verify", replica, "--genesis", genesis];
+    let replica = replica.to_string_lossy();
+    let genesis = genesis.to_string_lossy();
+    let args = ["--json", "node", "verify", &replica, "--genesis", &genesis];
     let output = run(&args, WITHIN).await;
     (output.status.code(), printed(&output))
 }
@@ -22,21 +23,22 @@ async fn verify(replica: &Path, genesis: &Path) -> (Option<i32>, String) {
 /// Changes one byte of one stored value, as a failing disk or an intruder would, past RocksDB's checksums.
 fn damage(replica: &Path, family: &str) {
     let options = Options::default();
-    let families = DB::list_cf(&options, replica).unwrap();
+    let families = DB::list_cf(&options, replica).expect("a replica has families");
     let families = families
         .iter()
         .map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
-    let db = DB::open_cf_descriptors(&options, replica, families).unwrap();
-    let family = db.cf_handle(family).unwrap();
+    let db = DB::open_cf_descriptors(&options, replica, families).expect("nobody has it open");
+    let family = db.cf_handle(family).expect("a replica has this family");
     let (key, mut value) = db
         .iterator_cf(family, IteratorMode::Start)
-        .map(Result::unwrap)
+        .flatten()
         .find(|(_, value)| !value.is_empty())
-        .unwrap();
+        .expect("the family is not empty");
     let middle = value.len() / 2;
     value[middle] ^= 1;
-    db.put_cf(family, key, value).unwrap();
-    db.flush_cf(family).unwrap();
+    db.put_cf(family, key, value)
+        .and_then(|()| db.flush_cf(family))
+        .expect("the disk takes it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ pub(crate) fn record_refusal<S: StateRead>(
         tx: call.tx,
     };
     write(step.draft, record)?;
-    refused(step, refusal.reason.clone(), String::new());
+    refused(step, refusal.reason.to_string(), String::new());
     Ok(())
 }
 
@@ -112,7 +112,7 @@ fn of_order<S: StateRead>(
         institution: institution.clone(),
         user: Some(order.user),
         subject: Some(order.subject),
-        purpose: order.purpose.to_string(),
+        purpose: (&order.purpose).into(),
         items: order.items.clone(),
         grant: Some(order.grant),
         outcome,

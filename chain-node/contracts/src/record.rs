@@ -7,11 +7,15 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use xinqiao_crypto::{Digest, KeyId, PublicKey};
 use xinqiao_ledger::{
     consent::ConsentTerms,
-    ids::{Fingerprint, GrantId, Height, ItemCode, OrderId, OrgId, Subject, TimeMs, TxId, UserId},
+    ids::{
+        Fingerprint, GrantId, Height, ItemCode, OrderId, OrgId, ReasonCode, Subject, TimeMs, TxId,
+        UserId,
+    },
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     order::{OrderPart, PartIndex, PartRejection, PlaceOrder, SealScheme, Verdict},
     outcome::Reason,
     source::DataSource,
+    text::{DisplayName, Endpoint, StatedPurpose},
 };
 
 /// Where a member stands.
@@ -31,11 +35,11 @@ pub struct MemberEntry {
     /// What it is.
     pub kind: MemberKind,
     /// Its name.
-    pub name: String,
+    pub name: DisplayName,
     /// Its region.
     pub region: Region,
     /// Where its gateway listens; empty if it runs none.
-    pub gateway_endpoint: String,
+    pub gateway_endpoint: Endpoint,
     /// The bureau whose gateway serves it, if it runs none.
     pub home: Option<OrgId>,
     /// Where it stands.
@@ -479,7 +483,7 @@ pub struct AccessRecord {
     /// The subject, if the request had one.
     pub subject: Option<Subject>,
     /// The purpose as asked; may be empty.
-    pub purpose: String,
+    pub purpose: StatedPurpose,
     /// The items as asked, ascending.
     pub items: Vec<ItemCode>,
     /// The grant named, if any.
@@ -501,8 +505,8 @@ pub enum AccessOutcome {
     RefusedByGateway {
         /// The gateway's organisation.
         gateway: OrgId,
-        /// Its reason code.
-        reason: String,
+        /// Why.
+        reason: ReasonCode,
     },
 }
 
@@ -512,7 +516,7 @@ impl AccessOutcome {
         match self {
             Self::Placed => "",
             Self::Refused(reason) => reason.code(),
-            Self::RefusedByGateway { reason, .. } => reason,
+            Self::RefusedByGateway { reason, .. } => reason.as_str(),
         }
     }
 }

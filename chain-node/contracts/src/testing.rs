@@ -14,6 +14,7 @@ use xinqiao_ledger::{
     ids::{ChainId, Fingerprint, Height, OrgId, Subject, TimeMs, TxId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     outcome::Outcome,
+    text::{DisplayName, Endpoint},
     tx::{NotSigned, Tx, Verified},
     wire::{self, tx_body::Action},
 };
@@ -297,9 +298,9 @@ pub fn member(org: &str, kind: MemberKind, region: &str, home: Option<&str>) -> 
     Member {
         org: OrgId::parse("org", org).expect("names in tests are well formed"),
         kind,
-        name: org.to_uppercase(),
+        name: text(&org.to_uppercase()),
         region: Region::parse("region", region).expect("regions in tests are well formed"),
-        gateway_endpoint: String::new(),
+        gateway_endpoint: Endpoint::default(),
         keys: roles.into_iter().map(key).collect(),
         certificates: vec![certificate(org)],
         home: home.map(|home| OrgId::parse("home", home).expect("names are well formed")),
@@ -321,9 +322,13 @@ pub fn named<C: std::str::FromStr>(code: &str) -> Named<C> {
         code: code
             .parse()
             .unwrap_or_else(|_| panic!("codes in tests are well formed: {code}")),
-        name_zh: format!("项目 {code}"),
-        name_en: code.to_owned(),
+        name_zh: text(&format!("项目 {code}")),
+        name_en: text(code),
     }
+}
+
+fn text(value: &str) -> DisplayName {
+    DisplayName::parse("name", value).expect("names in tests are well formed")
 }
 
 /// Consent terms of subject 1 for `js-bank`: both purposes, all items, all sources, from the

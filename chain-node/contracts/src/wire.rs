@@ -203,7 +203,7 @@ impl From<&AccessRecord> for wire::AccessEntry {
                 .as_ref()
                 .map(Subject::to_vec)
                 .unwrap_or_default(),
-            purpose: record.purpose.clone(),
+            purpose: record.purpose.to_string(),
             items: codes(&record.items),
             grant: record
                 .grant

@@ -6,11 +6,15 @@ use xinqiao_crypto::{Digest, PublicKey};
 use crate::{
     catalogue::Catalogue,
     consent::ConsentTerms,
-    ids::{Fingerprint, GrantId, ItemCode, OrderId, OrgId, SourceId, Subject, TimeMs, UserId},
-    malformed::{Malformed, Problem, ascending, fixed, list, ranged, required, text},
+    ids::{
+        Fingerprint, GrantId, ItemCode, OrderId, OrgId, ReasonCode, SourceId, Subject, TimeMs,
+        UserId,
+    },
+    malformed::{Malformed, Problem, ascending, fixed, list, ranged, required},
     member::{Member, MemberKey, member_field, sm2_key},
     order::{MAX_SEALED, PartRef, PartRejection, PlaceOrder, SealScheme, Verdict, item_codes},
     source::DataSource,
+    text::{Grounds, StatedPurpose},
     wire::{self, tx_body::Action as WireAction},
 };
 
@@ -27,7 +31,7 @@ pub enum Action {
         /// The member.
         org: OrgId,
         /// Why.
-        reason: String,
+        reason: Grounds,
     },
     /// Lifts a freeze.
     UnfreezeMember {
@@ -39,7 +43,7 @@ pub enum Action {
         /// The member.
         org: OrgId,
         /// Why.
-        reason: String,
+        reason: Grounds,
     },
     /// Adds a key to the signer's organisation.
     AddKey(MemberKey),
@@ -64,7 +68,7 @@ pub enum Action {
         /// The source.
         source: SourceId,
         /// Why.
-        reason: String,
+        reason: Grounds,
     },
     /// Takes a source out of service for good.
     RetireSource(SourceId),
@@ -197,13 +201,13 @@ pub struct Refusal {
     /// The subject asked about, if any.
     pub subject: Option<Subject>,
     /// The purpose as asked; may be empty.
-    pub purpose: String,
+    pub purpose: StatedPurpose,
     /// The items as asked, ascending.
     pub items: Vec<ItemCode>,
     /// The grant named, if any.
     pub grant: Option<GrantId>,
-    /// Reason code.
-    pub reason: String,
+    /// Why.
+    pub reason: ReasonCode,
 }
 
 impl TryFrom<&WireAction> for Action {
@@ -212,7 +216,7 @@ impl TryFrom<&WireAction> for Action {
     fn try_from(wire: &WireAction) -> Result<Self, Malformed> {
         let org = |value: &str| OrgId::parse("org", value);
         let source = |value: &str| SourceId::parse("source", value);
-        let reason = |value: &str| text("reason", value, 1, 512);
+        let reason = |value: &str| Grounds::parse("reason", value);
         let grant = |value: &[u8]| GrantId::parse("grant", value);
         let order = |value: &[u8]| OrderId::parse("order", value);
         let digest = |field, value: &[u8]| fixed::<32>(field, value).map(Digest::from);
@@ -364,24 +368,16 @@ impl TryFrom<&wire::RecordRefusal> for Refusal {
     type Error = Malformed;
 
     fn try_from(wire: &wire::RecordRefusal) -> Result<Self, Malformed> {
-        let code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-        let reason = text("reason", &wire.reason, 1, 64)?;
-        if !reason.bytes().all(code) {
-            return Err(Malformed::new(
-                "reason",
-                Problem::Format("1 to 64 of A-Z, 0-9 and _"),
-            ));
-        }
         Ok(Self {
             institution: OrgId::parse("institution", &wire.institution)?,
             user: UserId::parse_optional("user", &wire.user)?,
             subject: Subject::parse_optional("subject", &wire.subject)?,
-            purpose: text("purpose", &wire.purpose, 0, crate::ids::MAX_NAME)?,
+            purpose: StatedPurpose::parse("purpose", &wire.purpose)?,
             items: ascending("items", &wire.items, 0, 64, |field, code| {
                 ItemCode::parse(field, code)
             })?,
             grant: GrantId::parse_optional("grant", &wire.grant)?,
-            reason,
+            reason: ReasonCode::parse("reason", &wire.reason)?,
         })
     }
 }

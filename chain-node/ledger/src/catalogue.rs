@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ItemCode, PurposeCode},
-    malformed::{Malformed, Problem, ascending, ranged, text},
+    malformed::{Malformed, Problem, ascending, ranged},
+    text::DisplayName,
     wire,
 };
 
@@ -26,9 +27,9 @@ pub struct Named<C> {
     /// The code.
     pub code: C,
     /// Chinese name.
-    pub name_zh: String,
+    pub name_zh: DisplayName,
     /// English name.
-    pub name_en: String,
+    pub name_en: DisplayName,
 }
 
 /// What reports may hold and what they may be asked for.
@@ -67,15 +68,15 @@ impl TryFrom<&wire::Catalogue> for Catalogue {
         let items = ascending("items", &wire.items, 1, 256, |field, item| {
             Ok(Named {
                 code: ItemCode::parse(&format!("{field}.code"), &item.code)?,
-                name_zh: text(&format!("{field}.name_zh"), &item.name_zh, 1, 128)?,
-                name_en: text(&format!("{field}.name_en"), &item.name_en, 1, 128)?,
+                name_zh: DisplayName::parse(&format!("{field}.name_zh"), &item.name_zh)?,
+                name_en: DisplayName::parse(&format!("{field}.name_en"), &item.name_en)?,
             })
         })?;
         let purposes = ascending("purposes", &wire.purposes, 1, 64, |field, purpose| {
             Ok(Named {
                 code: PurposeCode::parse(&format!("{field}.code"), &purpose.code)?,
-                name_zh: text(&format!("{field}.name_zh"), &purpose.name_zh, 1, 128)?,
-                name_en: text(&format!("{field}.name_en"), &purpose.name_en, 1, 128)?,
+                name_zh: DisplayName::parse(&format!("{field}.name_zh"), &purpose.name_zh)?,
+                name_en: DisplayName::parse(&format!("{field}.name_en"), &purpose.name_en)?,
             })
         })?;
         // Ascending entries may still share a code and differ in a name.
@@ -102,8 +103,8 @@ impl From<&Catalogue> for wire::Catalogue {
                 .iter()
                 .map(|item| wire::CatalogueItem {
                     code: item.code.to_string(),
-                    name_zh: item.name_zh.clone(),
-                    name_en: item.name_en.clone(),
+                    name_zh: item.name_zh.to_string(),
+                    name_en: item.name_en.to_string(),
                 })
                 .collect(),
             purposes: catalogue
@@ -111,8 +112,8 @@ impl From<&Catalogue> for wire::Catalogue {
                 .iter()
                 .map(|purpose| wire::CataloguePurpose {
                     code: purpose.code.to_string(),
-                    name_zh: purpose.name_zh.clone(),
-                    name_en: purpose.name_en.clone(),
+                    name_zh: purpose.name_zh.to_string(),
+                    name_en: purpose.name_en.to_string(),
                 })
                 .collect(),
         }

@@ -5,7 +5,8 @@ use xinqiao_crypto::Digest;
 
 use crate::{
     ids::{ItemCode, OrgId, PurposeCode, SourceId, Subject, TimeMs},
-    malformed::{Malformed, Problem, ascending, fixed, ranged, text},
+    malformed::{Malformed, Problem, ascending, fixed, ranged},
+    text::Branch,
     wire,
 };
 
@@ -32,7 +33,7 @@ pub struct ConsentTerms {
     /// The institution that may query.
     pub grantee: OrgId,
     /// Branch of the grantee; empty for all.
-    pub branch: String,
+    pub branch: Branch,
     /// Purposes, ascending. 1 to 16.
     pub purposes: Vec<PurposeCode>,
     /// Items, ascending. 1 to 64.
@@ -87,7 +88,7 @@ impl TryFrom<&wire::ConsentTerms> for ConsentTerms {
         Ok(Self {
             subject: Subject::parse("subject", &wire.subject)?,
             grantee: OrgId::parse("grantee", &wire.grantee)?,
-            branch: text("branch", &wire.branch, 0, 64)?,
+            branch: Branch::parse("branch", &wire.branch)?,
             purposes: ascending("purposes", &wire.purposes, 1, 16, |field, code| {
                 PurposeCode::parse(field, code)
             })?,
@@ -119,7 +120,7 @@ impl From<&ConsentTerms> for wire::ConsentTerms {
         Self {
             subject: terms.subject.to_vec(),
             grantee: terms.grantee.to_string(),
-            branch: terms.branch.clone(),
+            branch: terms.branch.to_string(),
             purposes: terms.purposes.iter().map(ToString::to_string).collect(),
             items: terms.items.iter().map(ToString::to_string).collect(),
             sources: terms.sources.iter().map(ToString::to_string).collect(),

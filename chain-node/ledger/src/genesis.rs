@@ -11,8 +11,9 @@ use crate::{
     block::ValidatorSet,
     catalogue::Catalogue,
     ids::{ChainId, TimeMs},
-    malformed::{Malformed, Problem, ranged, text},
+    malformed::{Malformed, Problem, ranged},
     member::{Member, MemberKind},
+    text,
 };
 
 /// How blocks are agreed on.
@@ -78,7 +79,7 @@ impl Genesis {
     /// # Errors
     /// With the first field that is wrong.
     pub fn check(&self) -> Result<(), Malformed> {
-        text("name", &self.name, 1, 64)?;
+        text::check("name", &self.name, 1, 64)?;
         self.validator_set()?;
         if self.engine == Engine::Solo && self.validators.len() != 1 {
             return Err(Malformed::new(

@@ -6,13 +6,19 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use xinqiao_crypto::Digest;
 
-use crate::malformed::{Malformed, Problem, fixed};
+use crate::{
+    malformed::{Malformed, Problem, fixed},
+    text::shows_code,
+};
 
 /// The most bytes that a slug or a code may have.
 pub const MAX_NAME: usize = 32;
 
+/// The most bytes that a reason code may have.
+const MAX_REASON: usize = 64;
+
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $form:expr, $valid:expr) => {
+    ($(#[$doc:meta])* $type:ident, $max:expr, $form:expr, $valid:expr) => {
         $(#[$doc])*
         #[derive(
             Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
@@ -30,20 +36,24 @@ macro_rules! name {
             /// Parses a field.
             ///
             /// # Errors
-            /// When it is empty, too long or has a character that it may not have.
+            /// When it is empty, too long, has a character that it may not have, or shows a plain
+            /// unified social credit code.
             pub fn parse(field: &str, value: &str) -> Result<Self, Malformed> {
                 if value.is_empty() {
                     return Err(Malformed::new(field, Problem::Required));
                 }
-                if value.len() > MAX_NAME {
+                if value.len() > $max {
                     return Err(Malformed::new(
                         field,
-                        Problem::TooLong { max: MAX_NAME, got: value.len() },
+                        Problem::TooLong { max: $max, got: value.len() },
                     ));
                 }
                 let valid: fn(&[u8]) -> bool = $valid;
                 if !valid(value.as_bytes()) {
                     return Err(Malformed::new(field, Problem::Format($form)));
+                }
+                if shows_code(value) {
+                    return Err(Malformed::new(field, Problem::PlainCode));
                 }
                 Ok(Self(value.to_owned()))
             }
@@ -88,6 +98,12 @@ fn is_slug(bytes: &[u8]) -> bool {
     bytes.iter().all(inner) && bytes.first() != Some(&b'-') && bytes.last() != Some(&b'-')
 }
 
+fn is_reason(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+}
+
 fn is_code(bytes: &[u8]) -> bool {
     bytes
         .iter()
@@ -96,19 +112,24 @@ fn is_code(bytes: &[u8]) -> bool {
 
 name!(
     /// Id of an organisation of the consortium.
-    OrgId, "1 to 32 characters of a-z, 0-9 and inner hyphens", is_slug
+    OrgId, MAX_NAME, "1 to 32 characters of a-z, 0-9 and inner hyphens", is_slug
 );
 name!(
     /// Id of a data source.
-    SourceId, "1 to 32 characters of a-z, 0-9 and inner hyphens", is_slug
+    SourceId, MAX_NAME, "1 to 32 characters of a-z, 0-9 and inner hyphens", is_slug
 );
 name!(
     /// Code of a catalogue item.
-    ItemCode, "1 to 32 characters of a-z, 0-9 and _", is_code
+    ItemCode, MAX_NAME, "1 to 32 characters of a-z, 0-9 and _", is_code
 );
 name!(
     /// Code of a catalogue purpose.
-    PurposeCode, "1 to 32 characters of a-z, 0-9 and _", is_code
+    PurposeCode, MAX_NAME, "1 to 32 characters of a-z, 0-9 and _", is_code
+);
+
+name!(
+    /// A reason code of docs/errors.md.
+    ReasonCode, MAX_REASON, "1 to 64 of A-Z, 0-9 and _", is_reason
 );
 
 macro_rules! digest_id {
@@ -236,6 +257,10 @@ mod tests {
             ("A", Some("FIELD_FORMAT")),
             ("a b", Some("FIELD_FORMAT")),
             ("上海", Some("FIELD_FORMAT")),
+            ("91350100m000100y43", Some("USCC_EXPOSED")),
+            ("o-91350100m000100y43", Some("USCC_EXPOSED")),
+            ("9135-0100-m000-100y-43", Some("USCC_EXPOSED")),
+            ("91350100m000100y44", None),
             ("sh-bureau-1", None),
         ] {
             let got = OrgId::parse("org", value)

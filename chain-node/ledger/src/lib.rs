@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`ids`] | ids, codes and pseudonyms |
 //! | [`malformed`] | what can be wrong with a field |
+//! | [`text`] | free text, and the search for plain codes |
 //! | [`member`], [`catalogue`], [`source`], [`consent`], [`order`] | the things contracts keep |
 //! | [`action`] | everything a transaction can say |
 //! | [`tx`] | transactions and the proof that one was verified |
@@ -33,6 +34,7 @@ pub mod order;
 pub mod outcome;
 pub mod receipt;
 pub mod source;
+pub mod text;
 pub mod tx;
 pub mod uscc;
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use xinqiao_crypto::Signature;
 
+use crate::text::bytes_show_code;
+
 /// A field that is not what the contract says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -51,6 +53,8 @@ pub enum Problem {
     },
     /// It does not have the form it must have.
     Format(&'static str),
+    /// It shows a plain unified social credit code; see [`crate::text`].
+    PlainCode,
     /// An enumeration has a value that nobody defined.
     UnknownEnum(i32),
     /// Elements must be ascending, each once.
@@ -71,6 +75,7 @@ impl Problem {
             Self::TooMany { .. } => "TOO_MANY_ITEMS",
             Self::Range { .. } => "FIELD_RANGE",
             Self::Format(_) => "FIELD_FORMAT",
+            Self::PlainCode => "USCC_EXPOSED",
             Self::UnknownEnum(_) => "ENUM_UNKNOWN",
             Self::NotAscending => "DUPLICATE_ITEM",
             Self::NotCanonical => "NOT_CANONICAL",
@@ -90,6 +95,10 @@ impl fmt::Display for Problem {
                 write!(out, "must lie between {min} and {max}, is {got}")
             }
             Self::Format(form) => write!(out, "must be {form}"),
+            Self::PlainCode => write!(
+                out,
+                "shows what reads as a plain unified social credit code, which the ledger never holds"
+            ),
             Self::UnknownEnum(value) => write!(out, "has the undefined value {value}"),
             Self::NotAscending => write!(out, "must be in ascending order, each element once"),
             Self::NotCanonical => write!(
@@ -118,12 +127,12 @@ impl Malformed {
     }
 }
 
-/// Exactly `N` bytes.
+/// Exactly `N` bytes, which are not a plain code that was filled up to that length.
 pub(crate) fn fixed<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N], Malformed> {
     if bytes.is_empty() {
         return Err(Malformed::new(field, Problem::Required));
     }
-    <[u8; N]>::try_from(bytes).map_err(|_| {
+    let fixed = <[u8; N]>::try_from(bytes).map_err(|_| {
         Malformed::new(
             field,
             Problem::Length {
@@ -131,7 +140,11 @@ pub(crate) fn fixed<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N]
                 got: bytes.len(),
             },
         )
-    })
+    })?;
+    if bytes_show_code(&fixed) {
+        return Err(Malformed::new(field, Problem::PlainCode));
+    }
+    Ok(fixed)
 }
 
 /// A signature whose two numbers lie where a signature's can.
@@ -158,29 +171,6 @@ pub(crate) fn ranged<N: Into<u64> + Copy>(
     } else {
         Err(Malformed::new(field, Problem::Range { min, max, got }))
     }
-}
-
-/// Text of `min..=max` bytes without control characters.
-pub(crate) fn text(field: &str, value: &str, min: usize, max: usize) -> Result<String, Malformed> {
-    if value.len() < min {
-        return Err(Malformed::new(field, Problem::Required));
-    }
-    if value.len() > max {
-        return Err(Malformed::new(
-            field,
-            Problem::TooLong {
-                max,
-                got: value.len(),
-            },
-        ));
-    }
-    if value.chars().any(char::is_control) {
-        return Err(Malformed::new(
-            field,
-            Problem::Format("text without control characters"),
-        ));
-    }
-    Ok(value.to_owned())
 }
 
 /// A message that must be there.

@@ -8,7 +8,8 @@ use xinqiao_crypto::{Digest, KeyId, PublicKey, sm3_parts};
 
 use crate::{
     ids::{Fingerprint, OrgId},
-    malformed::{Malformed, Problem, ascending, fixed, list, required, text},
+    malformed::{Malformed, Problem, ascending, fixed, list, required},
+    text::{DisplayName, Endpoint},
     wire,
 };
 
@@ -178,11 +179,11 @@ pub struct Member {
     /// What it is.
     pub kind: MemberKind,
     /// Its name.
-    pub name: String,
+    pub name: DisplayName,
     /// Its region: the first two digits of GB/T 2260.
     pub region: Region,
     /// Where its gateway listens; empty if it runs none.
-    pub gateway_endpoint: String,
+    pub gateway_endpoint: Endpoint,
     /// Its keys. 1 to 16.
     pub keys: Vec<MemberKey>,
     /// Its TLS certificates, ascending. At most 32.
@@ -278,9 +279,9 @@ impl TryFrom<&wire::Member> for Member {
         Ok(Self {
             org: OrgId::parse("org", &wire.org)?,
             kind: MemberKind::parse("kind", wire.kind)?,
-            name: text("name", &wire.name, 1, 128)?,
+            name: DisplayName::parse("name", &wire.name)?,
             region: Region::parse("region", &wire.region)?,
-            gateway_endpoint: text("gateway_endpoint", &wire.gateway_endpoint, 0, 256)?,
+            gateway_endpoint: Endpoint::parse("gateway_endpoint", &wire.gateway_endpoint)?,
             keys,
             certificates: ascending("certificates", &wire.certificates, 0, 32, |field, bytes| {
                 Fingerprint::parse(field, bytes)
@@ -299,9 +300,9 @@ impl From<&Member> for wire::Member {
         Self {
             org: member.org.to_string(),
             kind: member.kind.to_wire(),
-            name: member.name.clone(),
+            name: member.name.to_string(),
             region: member.region.to_string(),
-            gateway_endpoint: member.gateway_endpoint.clone(),
+            gateway_endpoint: member.gateway_endpoint.to_string(),
             keys: member.keys.iter().map(Into::into).collect(),
             certificates: member
                 .certificates

@@ -5,8 +5,9 @@ use xinqiao_crypto::{Digest, KeyId};
 
 use crate::{
     ids::{GrantId, Height, ItemCode, OrderId, PurposeCode, SourceId, Subject, UserId},
-    malformed::{Malformed, ascending, fixed, ranged, text},
+    malformed::{Malformed, ascending, fixed, ranged},
     member::wire_enum,
+    text::Branch,
     wire,
 };
 
@@ -121,7 +122,7 @@ pub struct PlaceOrder {
     /// The institution's user who asks.
     pub user: UserId,
     /// The branch that asks; empty for head office.
-    pub branch: String,
+    pub branch: Branch,
     /// How long the sources have, in milliseconds of block time.
     pub deadline_ms: u32,
     /// The institution's encryption key that deliveries are sealed to.
@@ -138,7 +139,7 @@ impl TryFrom<&wire::PlaceOrder> for PlaceOrder {
             purpose: PurposeCode::parse("purpose", &wire.purpose)?,
             items: item_codes("items", &wire.items)?,
             user: UserId::parse("user", &wire.user)?,
-            branch: text("branch", &wire.branch, 0, 64)?,
+            branch: Branch::parse("branch", &wire.branch)?,
             deadline_ms: ranged(
                 "deadline_ms",
                 wire.deadline_ms,
@@ -158,7 +159,7 @@ impl From<&PlaceOrder> for wire::PlaceOrder {
             purpose: order.purpose.to_string(),
             items: order.items.iter().map(ToString::to_string).collect(),
             user: order.user.to_vec(),
-            branch: order.branch.clone(),
+            branch: order.branch.to_string(),
             deadline_ms: order.deadline_ms,
             recipient: order.recipient.as_bytes().to_vec(),
         }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{ItemCode, OrgId, SourceId},
-    malformed::{Malformed, ascending, text},
+    malformed::{Malformed, ascending},
+    text::DisplayName,
     wire,
 };
 
@@ -17,7 +18,7 @@ pub struct DataSource {
     /// The member that runs the data-holding node.
     pub operator: OrgId,
     /// Its name.
-    pub name: String,
+    pub name: DisplayName,
     /// Codes of the items that it can hold, ascending. 1 to 64.
     pub items: Vec<ItemCode>,
 }
@@ -29,7 +30,7 @@ impl TryFrom<&wire::DataSource> for DataSource {
         Ok(Self {
             source: SourceId::parse("source", &wire.source)?,
             operator: OrgId::parse("operator", &wire.operator)?,
-            name: text("name", &wire.name, 1, 128)?,
+            name: DisplayName::parse("name", &wire.name)?,
             items: ascending("items", &wire.items, 1, 64, |field, code| {
                 ItemCode::parse(field, code)
             })?,
@@ -42,7 +43,7 @@ impl From<&DataSource> for wire::DataSource {
         Self {
             source: source.source.to_string(),
             operator: source.operator.to_string(),
-            name: source.name.clone(),
+            name: source.name.to_string(),
             items: source.items.iter().map(ToString::to_string).collect(),
         }
     }

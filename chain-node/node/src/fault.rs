@@ -1,16 +1,11 @@
-//! What a caller did wrong, as a gRPC status: the one place where the ledger's own terms become
-//! answers. Gateways, holders and agents use it too, so that one fault reads alike everywhere.
+//! What a caller did wrong, as a gRPC status. What the ledger's own terms become is decided in
+//! `xinqiao_rpc::ledger_fault`, for gateways, holders and agents too.
 
 use std::time::Duration;
 
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
-use xinqiao_ledger::{
-    ids::TxId,
-    malformed::{Malformed, Problem},
-    outcome::Reason as Rejection,
-};
-use xinqiao_rpc::{Fault, Reason, fault::DOMAIN};
+use tonic::Status;
+use xinqiao_ledger::{ids::TxId, malformed::Malformed, outcome::Reason as Rejection};
+use xinqiao_rpc::{Fault, Reason, ledger_fault};
 
 use crate::mempool::Full;
 
@@ -19,47 +14,7 @@ const MEMPOOL_RETRY: Duration = Duration::from_millis(250);
 
 /// A field that is not what the contract says.
 pub fn malformed(fault: Malformed) -> Status {
-    malformed_fault(fault).status()
-}
-
-fn malformed_fault(fault: Malformed) -> Fault {
-    let reason = match fault.problem {
-        Problem::Required => Reason::FieldRequired,
-        Problem::Length { .. } => Reason::FieldLength,
-        Problem::TooLong { .. } => Reason::FieldTooLong,
-        Problem::TooMany { .. } => Reason::TooManyItems,
-        Problem::Range { .. } => Reason::FieldRange,
-        Problem::Format(_) => Reason::FieldFormat,
-        Problem::UnknownEnum(_) => Reason::EnumUnknown,
-        Problem::NotAscending => Reason::DuplicateItem,
-        Problem::NotCanonical => Reason::NotCanonical,
-        Problem::Undecodable(_) => Reason::MessageMalformed,
-    };
-    Fault::field(fault.field, reason, fault.problem.to_string())
-}
-
-/// A reason for which the ledger refuses. `subject` is what was at fault, such as an item code; it
-/// may be empty.
-///
-/// Reasons that only a contract has travel under their own code as well: `FAILED_PRECONDITION`,
-/// with the code in `ErrorInfo.reason`.
-pub fn rejected(reason: Rejection, subject: &str) -> Status {
-    if let Some(known) = Reason::from_code(reason.code()) {
-        let fault = Fault::new(known);
-        return if subject.is_empty() {
-            fault.status()
-        } else {
-            fault.because(subject).with("subject", subject).status()
-        };
-    }
-    let mut message = format!("The ledger refuses this: {}.", reason.code());
-    let mut facts = std::collections::HashMap::new();
-    if !subject.is_empty() {
-        message.push_str(&format!(" ({subject})"));
-        facts.insert("subject".to_owned(), subject.to_owned());
-    }
-    let details = ErrorDetails::with_error_info(reason.code(), DOMAIN, facts);
-    Status::with_error_details(Code::FailedPrecondition, message, details)
+    ledger_fault::malformed(&fault).status()
 }
 
 /// Something that the operator has to see to. The caller learns no more than that; `error` is logged.
@@ -113,7 +68,7 @@ impl From<SubmitFault> for Status {
     fn from(fault: SubmitFault) -> Self {
         match fault {
             SubmitFault::Malformed(fault) => malformed(fault),
-            SubmitFault::Refused { reason, .. } => rejected(reason, ""),
+            SubmitFault::Refused { reason, .. } => ledger_fault::refused(reason, "").status(),
             SubmitFault::Replayed(id) => Fault::new(Reason::TxReplayed).with("tx_id", id).status(),
             SubmitFault::Full(full) => Fault::new(Reason::MempoolFull)
                 .because(full.to_string())
@@ -133,49 +88,10 @@ impl From<SubmitFault> for Status {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
     use xinqiao_rpc::FaultView;
 
     use super::*;
-
-    #[test]
-    fn every_reason_of_the_ledger_travels_under_its_code() {
-        for reason in Rejection::ALL {
-            let view = FaultView::from_status(&rejected(*reason, "tax_payment"));
-            assert_eq!(view.reason_code.as_deref(), Some(reason.code()));
-            assert_eq!(view.metadata["subject"], "tax_payment", "{reason:?}");
-            assert_ne!(view.grpc_code, Code::Ok);
-        }
-    }
-
-    #[test]
-    fn every_problem_of_a_field_travels_under_its_code_and_names_the_field() {
-        for problem in [
-            Problem::Required,
-            Problem::Length {
-                expected: 32,
-                got: 31,
-            },
-            Problem::TooLong { max: 1, got: 2 },
-            Problem::TooMany { max: 1, got: 2 },
-            Problem::Range {
-                min: 1,
-                max: 2,
-                got: 3,
-            },
-            Problem::Format("a slug"),
-            Problem::UnknownEnum(7),
-            Problem::NotAscending,
-            Problem::NotCanonical,
-            Problem::Undecodable("eof".into()),
-        ] {
-            let code = problem.code();
-            let view =
-                FaultView::from_status(&malformed(Malformed::new("order.items[2]", problem)));
-            assert_eq!(view.reason_code.as_deref(), Some(code));
-            assert_eq!(view.grpc_code, Code::InvalidArgument, "{code}");
-            assert_eq!(view.violations[0].0, "order.items[2]");
-        }
-    }
 
     #[test]
     fn a_full_mempool_says_when_to_come_again() {

@@ -198,7 +198,7 @@ impl Names {
             return Ok(name.clone());
         }
         let member = query::member(state, id)?;
-        let name = member.map_or_else(|| id.to_string(), |record| record.member.name);
+        let name = member.map_or_else(|| id.to_string(), |record| record.member.name.to_string());
         self.orgs.insert(id.clone(), name.clone());
         Ok(name)
     }
@@ -212,7 +212,7 @@ impl Names {
             return Ok(known.clone());
         }
         let found = match query::source(state, id)? {
-            Some(record) => (record.source.name, Some(record.source.operator)),
+            Some(record) => (record.source.name.to_string(), Some(record.source.operator)),
             None => (id.to_string(), None),
         };
         self.sources.insert(id.clone(), found.clone());
@@ -224,8 +224,8 @@ impl Names {
         match known.find(|purpose| purpose.code.as_str() == code) {
             Some(known) => Label {
                 code: code.to_owned(),
-                zh: known.name_zh.clone(),
-                en: known.name_en.clone(),
+                zh: known.name_zh.to_string(),
+                en: known.name_en.to_string(),
             },
             None => Label::bare(code),
         }
@@ -235,8 +235,8 @@ impl Names {
         let label = |code: &ItemCode| match self.catalogue.item(code) {
             Some(known) => Label {
                 code: code.to_string(),
-                zh: known.name_zh.clone(),
-                en: known.name_en.clone(),
+                zh: known.name_zh.to_string(),
+                en: known.name_en.to_string(),
             },
             None => Label::bare(code.as_str()),
         };

@@ -35,38 +35,81 @@ pub fn coded(code: &str, subject: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
+    use xinqiao_ledger::{
+        malformed::Problem,
+        order::{PartRejection, Verdict},
+    };
+
     use super::*;
-    use xinqiao_ledger::malformed::Problem;
-    use xinqiao_ledger::order::{PartRejection, Verdict};
+    use crate::fault::FaultView;
+
+    const PROBLEMS: &[Problem] = &[
+        Problem::Required,
+        Problem::Length {
+            expected: 32,
+            got: 31,
+        },
+        Problem::TooLong { max: 1, got: 2 },
+        Problem::TooMany { max: 1, got: 2 },
+        Problem::Range {
+            min: 1,
+            max: 2,
+            got: 3,
+        },
+        Problem::Format("a slug"),
+        Problem::PlainCode,
+        Problem::UnknownEnum(7),
+        Problem::NotAscending,
+        Problem::NotCanonical,
+        Problem::Undecodable(String::new()),
+    ];
 
     #[test]
     fn every_word_of_the_ledger_is_in_the_table_of_reasons() {
-        let problems = [
-            Problem::Required,
-            Problem::Length {
-                expected: 1,
-                got: 2,
-            },
-            Problem::TooLong { max: 1, got: 2 },
-            Problem::TooMany { max: 1, got: 2 },
-            Problem::Range {
-                min: 1,
-                max: 2,
-                got: 3,
-            },
-            Problem::Format("x"),
-            Problem::UnknownEnum(9),
-            Problem::NotAscending,
-            Problem::NotCanonical,
-            Problem::Undecodable(String::new()),
-        ];
         let words = (outcome::Reason::ALL.iter().map(|reason| reason.code()))
-            .chain(problems.iter().map(Problem::code))
+            .chain(PROBLEMS.iter().map(Problem::code))
             .chain(PartRejection::ALL.iter().map(|reason| reason.code()))
             .chain(Verdict::ALL.iter().map(|verdict| verdict.code()))
             .filter(|code| !code.is_empty());
         for code in words {
             assert!(Reason::from_code(code).is_some(), "{code}");
         }
+    }
+
+    #[test]
+    fn every_reason_of_the_contracts_travels_under_its_code_and_leads_to_the_page_of_errors() {
+        let page = include_str!("../../../docs/errors.md");
+        for reason in outcome::Reason::ALL {
+            let code = reason.code();
+            let status = refused(*reason, "tax_payment").status();
+            let view = FaultView::from_status(&status);
+            assert_eq!(view.reason_code.as_deref(), Some(code));
+            assert_eq!(view.metadata["subject"], "tax_payment", "{code}");
+            assert!(
+                ![Code::Ok, Code::Internal].contains(&status.code()),
+                "{code}"
+            );
+            let headings = page.lines().filter(|line| *line == format!("## {code}"));
+            assert_eq!(headings.count(), 1, "{code}");
+        }
+    }
+
+    #[test]
+    fn every_problem_of_a_field_travels_under_its_code_and_names_the_field() {
+        for problem in PROBLEMS {
+            let fault = Malformed::new("order.items[2]", problem.clone());
+            let view = FaultView::from_status(&malformed(&fault).status());
+            assert_eq!(view.reason_code.as_deref(), Some(problem.code()));
+            assert_eq!(view.grpc_code, Code::InvalidArgument, "{problem:?}");
+            assert_eq!(view.violations[0].0, "order.items[2]");
+        }
+    }
+
+    #[test]
+    fn a_later_version_s_word_is_passed_on() {
+        let view = FaultView::from_status(&coded("LATER_WORD", "tax").status());
+        assert_eq!(view.reason, Some(Reason::Internal));
+        assert_eq!(view.metadata["ledger_reason"], "LATER_WORD");
     }
 }

@@ -138,6 +138,9 @@ reasons! {
     UsccCheckCharacter = "USCC_CHECK_CHARACTER", InvalidArgument;
     en: "The check character of a unified social credit code does not fit the other 17.", "Look for a mistyped character; the code is not a valid one as written.";
     zh: "统一社会信用代码的校验码与前 17 位不符。", "请检查是否有录入错误，该代码不是有效代码。";
+    UsccExposed = "USCC_EXPOSED", InvalidArgument;
+    en: "A field of a transaction shows what reads as a plain unified social credit code, which the ledger never holds.", "Leave the code out: subjects are named by their pseudonyms, and a text can say what it has to without it.";
+    zh: "交易的某个字段含有疑似统一社会信用代码的明文，账本不得记载。", "请删去该代码：信息主体以假名表示，文字说明不应包含代码。";
     NotCanonical = "NOT_CANONICAL", InvalidArgument;
     en: "Signed bytes are not in canonical form: encoding them again gives other bytes.", "Sign the canonical protobuf encoding: fields in order, none unknown, none repeated, no defaults written out.";
     zh: "被签名的字节不是规范编码：重新编码后得到的字节不同。", "请对规范的 protobuf 编码签名：字段按序、无未知字段、无重复、不写出默认值。";

@@ -9,6 +9,7 @@ use xinqiao_ledger::{
     ids::{GrantId, ItemCode, PurposeCode},
     malformed::{Malformed, Problem},
     order::DEADLINE_MS,
+    text::Branch,
     uscc::{Uscc, UsccError},
     wire,
 };
@@ -23,8 +24,8 @@ const MAX_PURPOSES: usize = 16;
 /// What sources are given when the application does not say.
 const DEFAULT_DEADLINE_MS: u32 = 10_000;
 
-/// The most bytes of a user's name, and of a branch's.
-const MAX_TEXT: usize = 64;
+/// The most bytes of a user's name.
+const MAX_USER: usize = 64;
 
 /// A query that is well formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(crate) struct Ask {
     pub(crate) purpose: PurposeCode,
     pub(crate) grant: Option<GrantId>,
     pub(crate) user: String,
-    pub(crate) branch: String,
+    pub(crate) branch: Branch,
     pub(crate) deadline_ms: u32,
 }
 
@@ -114,12 +115,13 @@ impl Violations {
         parsed
     }
 
-    fn text(&mut self, field: &str, value: &str, min: usize) -> String {
-        let problem = if value.len() < min {
+    /// A user's name, which stays with the institution: the ledger has a pseudonym.
+    fn user(&mut self, field: &str, value: &str) -> String {
+        let problem = if value.is_empty() {
             Problem::Required
-        } else if value.len() > MAX_TEXT {
+        } else if value.len() > MAX_USER {
             Problem::TooLong {
-                max: MAX_TEXT,
+                max: MAX_USER,
                 got: value.len(),
             }
         } else if value.chars().any(char::is_control) {
@@ -151,14 +153,14 @@ impl Ask {
         let items = wrong.codes("items", &request.items, MAX_ITEMS, ItemCode::parse);
         let purpose = wrong.malformed(PurposeCode::parse("purpose", &request.purpose));
         let grant = wrong.malformed(GrantId::parse_optional("grant", &request.grant));
-        let user = wrong.text("user", &request.user, 1);
-        let branch = wrong.text("branch", &request.branch, 0);
+        let user = wrong.user("user", &request.user);
+        let branch = wrong.malformed(Branch::parse("branch", &request.branch));
         let deadline_ms = match request.deadline_ms {
             0 => DEFAULT_DEADLINE_MS,
             given => wrong.range("deadline_ms", given, DEADLINE_MS.0, DEADLINE_MS.1),
         };
-        match (wrong.0, uscc, purpose, grant) {
-            (None, Some(uscc), Some(purpose), Some(grant)) => Ok(Self {
+        match (wrong.0, uscc, purpose, grant, branch) {
+            (None, Some(uscc), Some(purpose), Some(grant), Some(branch)) => Ok(Self {
                 uscc,
                 items,
                 purpose,
@@ -299,6 +301,7 @@ mod tests {
         check(|r| r.user = "a\n".into(), "user", R::FieldFormat);
         check(|r| r.user = "u".repeat(65), "user", R::FieldTooLong);
         check(|r| r.branch = "b".repeat(65), "branch", R::FieldTooLong);
+        check(|r| r.branch = r.uscc.clone(), "branch", R::UsccExposed);
         check(|r| r.deadline_ms = 99, "deadline_ms", R::FieldRange);
         check(|r| r.deadline_ms = 86_400_001, "deadline_ms", R::FieldRange);
     }

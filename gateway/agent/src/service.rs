@@ -19,6 +19,7 @@ use xinqiao_ledger::{
     ids::{ItemCode, OrgId},
     item::PseudonymKey,
     order::PlaceOrder,
+    text::Branch,
     wire::{self, report_service_server::ReportService},
 };
 use xinqiao_rpc::{Fault, Reason, ledger_fault};
@@ -139,7 +140,7 @@ impl Agency {
         let mut terms = ConsentTerms {
             subject: self.pseudonym_key.subject(&ask.uscc),
             grantee: self.org.clone(),
-            branch: String::new(),
+            branch: Branch::default(),
             purposes: ask.purposes,
             items: ask.items,
             sources: Vec::new(),

@@ -224,9 +224,9 @@ impl From<&Member> for MemberFile {
         Self {
             org: member.org.clone(),
             kind: member.kind,
-            name: member.name.clone(),
+            name: member.name.to_string(),
             region: member.region,
-            gateway_endpoint: member.gateway_endpoint.clone(),
+            gateway_endpoint: member.gateway_endpoint.to_string(),
             home: member.home.clone(),
             certificates: member
                 .certificates

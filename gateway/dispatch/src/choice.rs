@@ -101,7 +101,7 @@ fn rank(grant: &GrantView, wanted: &Wanted<'_>) -> u8 {
     let terms = &grant.terms;
     let covers = terms.purposes.contains(wanted.purpose)
         && wanted.items.iter().all(|item| terms.items.contains(item))
-        && (terms.branch.is_empty() || terms.branch == wanted.branch);
+        && (terms.branch.is_empty() || *terms.branch == *wanted.branch);
     let live = grant.status == wire::ConsentStatus::Active
         && (terms.valid_from..terms.valid_until).contains(&wanted.now)
         && grant.uses < u64::from(terms.max_uses);
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use wire::ConsentStatus as S;
     use xinqiao_crypto::sm3;
-    use xinqiao_ledger::ids::Subject;
+    use xinqiao_ledger::{ids::Subject, text::Branch};
 
     fn codes(list: &[&str]) -> Vec<ItemCode> {
         list.iter().map(|code| code.parse().unwrap()).collect()
@@ -134,7 +134,7 @@ mod tests {
             terms: ConsentTerms {
                 subject: Subject(sm3(b"subject")),
                 grantee: "js-bank".parse().unwrap(),
-                branch: String::new(),
+                branch: Branch::default(),
                 purposes: vec!["loan".parse().unwrap()],
                 items: codes(&["court", "tax"]),
                 sources: vec![],
@@ -199,7 +199,9 @@ mod tests {
             ("other purpose", |g| {
                 g.terms.purposes = vec!["audit".parse().unwrap()];
             }),
-            ("other branch", |g| g.terms.branch = "nanjing".into()),
+            ("other branch", |g| {
+                g.terms.branch = "nanjing".parse().unwrap()
+            }),
             ("item not covered", |g| g.terms.items = codes(&["court"])),
         ];
         for (what, change) in cases {

@@ -79,7 +79,7 @@ impl Relay {
             return Err(no_way("its data-holding node is not configured here"));
         }
         Ok(Way {
-            uri: gateway.member.gateway_endpoint.clone(),
+            uri: gateway.member.gateway_endpoint.to_string(),
             org: gateway.member.org.clone(),
             role: Role::Gateway,
         })

@@ -121,7 +121,8 @@ impl Keys {
     }
 
     fn admit(&mut self, member: &Member) {
-        self.names.insert(member.org.clone(), member.name.clone());
+        self.names
+            .insert(member.org.clone(), member.name.to_string());
         for key in &member.keys {
             self.add(&member.org, key);
         }

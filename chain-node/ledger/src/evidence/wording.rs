@@ -470,7 +470,7 @@ impl Words<'_> {
     fn items(&self, codes: &[ItemCode]) -> Sentence {
         let catalogue = &self.findings.catalogue;
         let named = |code: &ItemCode| match catalogue.item(code) {
-            Some(known) => (known.name_en.clone(), known.name_zh.clone()),
+            Some(known) => (known.name_en.to_string(), known.name_zh.to_string()),
             None => (code.to_string(), code.to_string()),
         };
         let (en, zh): (Vec<_>, Vec<_>) = codes.iter().map(named).unzip();

@@ -725,7 +725,7 @@ fn another_genesis_is_another_chain() {
         |g| {
             g.members.pop();
         },
-        |g| g.catalogue.items[0].name_en.push('!'),
+        |g| g.catalogue.items[0].name_en = "another".parse().unwrap(),
         |g| g.parameters.max_consent_days += 1,
     ];
     let file = evidence::encode(&tell(Plot::default()).bundle());

@@ -9,5 +9,6 @@ mod evidence_flipped;
 mod flipped;
 mod golden;
 mod malformed;
+mod plain_code;
 mod samples;
 mod world;

@@ -19,7 +19,7 @@ const CONTRACT: [&str; 2] = [
 ];
 
 /// A transaction around an action, with a signature that could be one.
-fn outer(action: A) -> wire::Transaction {
+pub(crate) fn outer(action: A) -> wire::Transaction {
     wire::Transaction {
         body: body(action).encode_to_vec(),
         signer: bytes("signer"),
@@ -404,8 +404,16 @@ fn every_wrong_field_of_every_action_is_named_with_its_problem() {
     }
 }
 
-/// Fields of a message in the contract: name and type.
-fn fields_of(message: &str) -> Vec<(String, String)> {
+/// A field of a message, as the contract declares it.
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) number: usize,
+    pub(crate) repeated: bool,
+}
+
+/// Fields of a message in the contract.
+pub(crate) fn fields_of(message: &str) -> Vec<Field> {
     let start = format!("message {message} {{\n");
     let text = CONTRACT
         .iter()
@@ -417,36 +425,44 @@ fn fields_of(message: &str) -> Vec<(String, String)> {
         .map(str::trim)
         .filter(|line| !line.starts_with("//"))
         .filter_map(|line| line.split_once(" = "))
-        .map(|(declared, _)| {
+        .map(|(declared, number)| {
             let mut words = declared.split(' ').rev();
             let (name, kind) = (words.next().unwrap(), words.next().unwrap());
-            (name.to_owned(), kind.to_owned())
+            Field {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                number: number.trim_end_matches(';').parse().unwrap(),
+                repeated: words.next() == Some("repeated"),
+            }
         })
         .collect()
 }
 
-/// Paths of all fields below a message, down to scalars.
-fn paths(message: &str, prefix: &str) -> Vec<String> {
-    let nested = [
-        "Member",
-        "MemberKey",
-        "Catalogue",
-        "CatalogueItem",
-        "CataloguePurpose",
-        "DataSource",
-        "DigestEntry",
-        "ConsentTerms",
-    ];
+/// Whether a field's type is a message of the contract, other than an enumeration.
+pub(crate) fn is_message(kind: &str) -> bool {
+    let start = format!("message {kind} {{");
+    CONTRACT.iter().any(|file| file.contains(&start))
+}
+
+/// Paths of all fields below a message, down to scalars, with their types.
+pub(crate) fn paths(message: &str, prefix: &str) -> Vec<(String, String)> {
     fields_of(message)
         .into_iter()
-        .flat_map(|(name, kind)| {
+        .flat_map(|Field { name, kind, .. }| {
             let path = format!("{prefix}{name}");
-            if nested.contains(&kind.as_str()) {
+            if is_message(&kind) {
                 paths(&kind, &format!("{path}."))
             } else {
-                vec![path]
+                vec![(path, kind)]
             }
         })
+        .collect()
+}
+
+/// A path without the places in lists.
+pub(crate) fn without_places(path: &str) -> String {
+    path.chars()
+        .filter(|c| !matches!(c, '[' | ']' | '0'..='9'))
         .collect()
 }
 
@@ -462,24 +478,17 @@ fn no_field_of_an_action_is_without_a_row() {
     ];
     let have: BTreeSet<String> = rows()
         .iter()
-        .map(|row| {
-            let plain: String = row
-                .field
-                .chars()
-                .filter(|c| !matches!(c, '[' | ']' | '0'..='9'))
-                .collect();
-            format!("{}.{plain}", row.action)
-        })
+        .map(|row| format!("{}.{}", row.action, without_places(row.field)))
         .collect();
     let mut seen = 0;
-    for (field, kind) in fields_of("TxBody") {
-        if ["version", "chain_id", "nonce", "expires_at_height"].contains(&field.as_str()) {
+    for Field { name, kind, .. } in fields_of("TxBody") {
+        if ["version", "chain_id", "nonce", "expires_at_height"].contains(&name.as_str()) {
             continue;
         }
         seen += 1;
         // Both have the same terms, which are one type.
-        let shared = field == "request_consent";
-        for path in paths(&kind, &format!("{field}.")) {
+        let shared = name == "request_consent";
+        for (path, _) in paths(&kind, &format!("{name}.")) {
             assert!(
                 have.contains(&path)
                     || any_value.contains(&path.as_str())

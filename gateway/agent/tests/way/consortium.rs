@@ -96,8 +96,8 @@ fn uri(address: SocketAddr) -> String {
 fn named<C: std::str::FromStr<Err: std::fmt::Debug>>(code: &str) -> Named<C> {
     Named {
         code: code.parse().unwrap(),
-        name_zh: format!("项目 {code}"),
-        name_en: code.to_owned(),
+        name_zh: format!("项目 {code}").parse().unwrap(),
+        name_en: code.parse().unwrap(),
     }
 }
 
@@ -131,9 +131,14 @@ fn member(joining: Joining) -> Member {
     Member {
         org: org(id),
         kind: joining.kind,
-        name: id.to_uppercase(),
+        name: id.to_uppercase().parse().unwrap(),
         region: Region::parse("region", joining.region).unwrap(),
-        gateway_endpoint: joining.gateway.map(uri).unwrap_or_default(),
+        gateway_endpoint: joining
+            .gateway
+            .map(uri)
+            .unwrap_or_default()
+            .parse()
+            .unwrap(),
         keys: roles
             .into_iter()
             .map(|(name, role)| MemberKey::Sm2 {

@@ -115,7 +115,7 @@ fn show(genesis: &Genesis, json: bool) {
     for member in &genesis.members {
         table.add_row([
             member.org.to_string(),
-            member.name.clone(),
+            member.name.to_string(),
             render::member_kind(member.kind.to_wire()),
             member.region.to_string(),
             member.keys.len().to_string(),
@@ -135,8 +135,8 @@ pub fn first_catalogue() -> Result<Catalogue> {
         .map(|item| {
             Ok(Named {
                 code: item.code.parse()?,
-                name_zh: item.name_zh.into(),
-                name_en: item.name_en.into(),
+                name_zh: item.name_zh.parse()?,
+                name_en: item.name_en.parse()?,
             })
         })
         .collect::<Result<Vec<_>>>()?;
@@ -145,8 +145,8 @@ pub fn first_catalogue() -> Result<Catalogue> {
         .map(|purpose| {
             Ok(Named {
                 code: purpose.code.parse()?,
-                name_zh: purpose.name_zh.into(),
-                name_en: purpose.name_en.into(),
+                name_zh: purpose.name_zh.parse()?,
+                name_en: purpose.name_en.parse()?,
             })
         })
         .collect::<Result<Vec<_>>>()?;

@@ -82,7 +82,7 @@ pub(crate) fn withdraw<S: StateRead>(
 ) -> Result<(), Stop> {
     let mut source = owned(step, call, id)?;
     match source.state {
-        SourceState::Active | SourceState::Suspended => {}
+        SourceState::Active | SourceState::Suspended(_) => {}
         SourceState::Registered | SourceState::Retired => return Err(sources::conflict(id)),
     }
     let number = source.number;

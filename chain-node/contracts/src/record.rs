@@ -158,15 +158,26 @@ pub enum UserState {
     Closed(Height),
 }
 
+/// Who suspended a source. Each can lift its own suspension and not the other's.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SuspendedBy {
+    /// The member that runs it.
+    Operator,
+    /// That regulator.
+    Regulator(OrgId),
+    /// The member that runs it, and that regulator as well.
+    Both(OrgId),
+}
+
 /// Where a source stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SourceState {
     /// Registered, not yet in service.
     Registered,
     /// In service.
     Active,
     /// Out of service for a while.
-    Suspended,
+    Suspended(SuspendedBy),
     /// Out of service for good.
     Retired,
 }

@@ -1,4 +1,5 @@
-//! Data sources: registered → active ⇄ suspended → retired.
+//! Data sources: registered → active ⇄ suspended → retired. The operator and a regulator suspend
+//! independently of each other: a source is in service when neither does.
 
 use xinqiao_ledger::{
     ids::SourceId,
@@ -11,7 +12,7 @@ use xinqiao_ledger::{
 use crate::{
     catalogue,
     execute::{Call, Step},
-    record::{SourceRecord, SourceState},
+    record::{SourceRecord, SourceState, SuspendedBy},
     rejection::{Stop, ensure, refuse},
     signer::MemberSigner,
     state::{StateFault, StateRead},
@@ -47,7 +48,8 @@ pub(crate) fn register<S: StateRead>(
     Ok(())
 }
 
-/// Puts a source into service, or back into it.
+/// Puts a source into service, or lifts the signer's own suspension: the operator's is its own to
+/// lift, and a regulator's any regulator's.
 pub(crate) fn activate<S: StateRead>(
     step: &mut Step<'_, '_, S>,
     call: &Call,
@@ -55,16 +57,33 @@ pub(crate) fn activate<S: StateRead>(
 ) -> Result<(), Stop> {
     let signer = call.signer.member(ADMIN)?;
     let mut record = named(step.draft, source)?;
-    check_operator(signer, &record)?;
-    record.state = match record.state {
-        SourceState::Registered | SourceState::Suspended => SourceState::Active,
-        SourceState::Active | SourceState::Retired => return Err(conflict(source)),
+    record.state = match (record.state.clone(), is_regulator(signer)) {
+        (SourceState::Suspended(SuspendedBy::Regulator(_)), true) => SourceState::Active,
+        (SourceState::Suspended(SuspendedBy::Both(_)), true) => {
+            SourceState::Suspended(SuspendedBy::Operator)
+        }
+        (state, _) => {
+            check_operator(signer, &record)?;
+            match state {
+                SourceState::Registered | SourceState::Suspended(SuspendedBy::Operator) => {
+                    SourceState::Active
+                }
+                SourceState::Suspended(SuspendedBy::Both(regulator)) => {
+                    SourceState::Suspended(SuspendedBy::Regulator(regulator))
+                }
+                SourceState::Suspended(SuspendedBy::Regulator(_)) => {
+                    return Err(refuse(Reason::SourceSuspendedByRegulator, source).into());
+                }
+                SourceState::Active | SourceState::Retired => return Err(conflict(source)),
+            }
+        }
     };
     write(step, &record);
     Ok(())
 }
 
-/// Takes a source out of service for a while. The regulator may, too.
+/// Takes a source out of service for a while. A regulator may, too, also where the operator has
+/// done so before: else whoever expects it would step aside and come back.
 pub(crate) fn suspend<S: StateRead>(
     step: &mut Step<'_, '_, S>,
     call: &Call,
@@ -72,15 +91,22 @@ pub(crate) fn suspend<S: StateRead>(
 ) -> Result<(), Stop> {
     let signer = call.signer.member(ADMIN)?;
     let mut record = named(step.draft, source)?;
-    if signer.kind != MemberKind::Regulator {
+    let regulator = is_regulator(signer);
+    if !regulator {
         check_operator(signer, &record)?;
     }
-    record.state = match record.state {
-        SourceState::Active => SourceState::Suspended,
-        SourceState::Registered | SourceState::Suspended | SourceState::Retired => {
+    let by = match (record.state, regulator) {
+        (SourceState::Active, false) => SuspendedBy::Operator,
+        (SourceState::Active, true) => SuspendedBy::Regulator(signer.org.clone()),
+        (SourceState::Suspended(SuspendedBy::Operator), true) => {
+            SuspendedBy::Both(signer.org.clone())
+        }
+        (SourceState::Suspended(SuspendedBy::Regulator(org)), false) => SuspendedBy::Both(org),
+        (SourceState::Registered | SourceState::Suspended(_) | SourceState::Retired, _) => {
             return Err(conflict(source));
         }
     };
+    record.state = SourceState::Suspended(by);
     write(step, &record);
     Ok(())
 }
@@ -95,7 +121,7 @@ pub(crate) fn retire<S: StateRead>(
     let mut record = named(step.draft, source)?;
     check_operator(signer, &record)?;
     record.state = match record.state {
-        SourceState::Registered | SourceState::Active | SourceState::Suspended => {
+        SourceState::Registered | SourceState::Active | SourceState::Suspended(_) => {
             SourceState::Retired
         }
         SourceState::Retired => return Err(conflict(source)),
@@ -124,6 +150,10 @@ pub(crate) fn check_operator(signer: &MemberSigner, record: &SourceRecord) -> Re
     let own = record.source.operator == signer.org;
     ensure(own, Reason::SourceNotOwned, &record.source.source)?;
     Ok(())
+}
+
+fn is_regulator(signer: &MemberSigner) -> bool {
+    signer.kind == MemberKind::Regulator
 }
 
 /// The source is not in the state that this needs.

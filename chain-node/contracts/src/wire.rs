@@ -8,7 +8,7 @@ use xinqiao_ledger::{
 use crate::record::{
     AccessOutcome, AccessRecord, ConsentState, DeliveryRecord, DisputeState, GrantRecord,
     GrantSigner, MemberRecord, MemberState, OrderRecord, PartRecord, PartState, RegisteredDigest,
-    SourceRecord, SourceState,
+    SourceRecord, SourceState, SuspendedBy,
 };
 
 impl From<&MemberState> for wire::MemberStatus {
@@ -41,9 +41,23 @@ impl From<&SourceState> for wire::SourceStatus {
         match state {
             SourceState::Registered => Self::Registered,
             SourceState::Active => Self::Active,
-            SourceState::Suspended => Self::Suspended,
+            SourceState::Suspended(_) => Self::Suspended,
             SourceState::Retired => Self::Retired,
         }
+    }
+}
+
+impl SourceRecord {
+    /// Who has suspended it: the operator, a regulator, or both in this order.
+    pub fn suspended_by(&self) -> impl Iterator<Item = &OrgId> {
+        let operator = &self.source.operator;
+        let (first, second) = match &self.state {
+            SourceState::Suspended(SuspendedBy::Operator) => (Some(operator), None),
+            SourceState::Suspended(SuspendedBy::Regulator(org)) => (Some(org), None),
+            SourceState::Suspended(SuspendedBy::Both(org)) => (Some(operator), Some(org)),
+            SourceState::Registered | SourceState::Active | SourceState::Retired => (None, None),
+        };
+        first.into_iter().chain(second)
     }
 }
 
@@ -53,6 +67,7 @@ impl From<&SourceRecord> for wire::SourceState {
             source: Some((&record.source).into()),
             status: wire::SourceStatus::from(&record.state).into(),
             subjects: record.subjects,
+            suspended_by: record.suspended_by().map(OrgId::to_string).collect(),
         }
     }
 }

@@ -98,6 +98,8 @@ reasons! {
     SourceNotOwned = "SOURCE_NOT_OWNED",
     /// The source is not in the state that this needs.
     SourceStateConflict = "SOURCE_STATE_CONFLICT",
+    /// A regulator suspended the source, and only a regulator lifts that.
+    SourceSuspendedByRegulator = "SOURCE_SUSPENDED_BY_REGULATOR",
     /// The source did not declare this item.
     ItemNotDeclared = "ITEM_NOT_DECLARED",
     /// The source has no digest registered for the subject.

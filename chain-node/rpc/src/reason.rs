@@ -389,6 +389,9 @@ reasons! {
     SourceStateConflict = "SOURCE_STATE_CONFLICT", FailedPrecondition;
     en: "The data source is not in the state that this step needs.", "Look up the data source: it may not be in service yet, or be retired.";
     zh: "数据源当前状态不允许此操作。", "请查询数据源状态：可能尚未启用或已停用。";
+    SourceSuspendedByRegulator = "SOURCE_SUSPENDED_BY_REGULATOR", FailedPrecondition;
+    en: "A regulator suspended the data source.", "Ask the regulator: it alone lifts its suspension, the operator lifts only its own.";
+    zh: "该数据源已被监管方暂停。", "请联系监管方：监管方的暂停只能由监管方解除，运营方只能解除自己的暂停。";
     ItemNotDeclared = "ITEM_NOT_DECLARED", FailedPrecondition;
     en: "The data source did not declare this item.", "Register only items that the data source declared.";
     zh: "数据源未声明该信息项。", "只能登记数据源已声明的信息项。";

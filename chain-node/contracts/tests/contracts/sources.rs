@@ -131,6 +131,48 @@ pub(crate) const ROWS: &[Row] = &[
         &["source sh-tax SUSPENDED"],
     ),
     row(
+        "what the regulator has suspended its operator does not put back",
+        |c| {
+            done(c, "pboc/admin", suspend("sh-tax"));
+            c.run("sh-bureau/admin", activate_source("sh-tax"))
+        },
+        &["rejected SOURCE_SUSPENDED_BY_REGULATOR sh-tax"],
+    ),
+    row(
+        "nor does it by suspending first, for the regulator suspends on top of that",
+        |c| {
+            done(c, "sh-bureau/admin", suspend("sh-tax"));
+            done(c, "pboc/admin", suspend("sh-tax"));
+            done(c, "sh-bureau/admin", activate_source("sh-tax"));
+            c.run("sh-bureau/admin", activate_source("sh-tax"))
+        },
+        &["rejected SOURCE_SUSPENDED_BY_REGULATOR sh-tax"],
+    ),
+    row(
+        "the regulator lifts its own suspension",
+        |c| {
+            done(c, "pboc/admin", suspend("sh-tax"));
+            c.run("pboc/admin", activate_source("sh-tax"))
+        },
+        &["source sh-tax ACTIVE"],
+    ),
+    row(
+        "the regulator does not put into service what its operator has suspended",
+        |c| {
+            done(c, "sh-bureau/admin", suspend("sh-tax"));
+            c.run("pboc/admin", activate_source("sh-tax"))
+        },
+        &["rejected SOURCE_NOT_OWNED sh-tax"],
+    ),
+    row(
+        "another member lifts no regulator's suspension",
+        |c| {
+            done(c, "pboc/admin", suspend("sh-tax"));
+            c.run("zj-bureau/admin", activate_source("sh-tax"))
+        },
+        &["rejected SOURCE_NOT_OWNED sh-tax"],
+    ),
+    row(
         "the regulator retires nobody's",
         |c| c.run("pboc/admin", retire("sh-tax")),
         &["rejected SOURCE_NOT_OWNED sh-tax"],
@@ -149,53 +191,79 @@ fn each_row_comes_to_what_it_says() {
     }
 }
 
-/// State by action; `-` is SOURCE_STATE_CONFLICT.
+/// State by action; `-` is SOURCE_STATE_CONFLICT, `?` SOURCE_NOT_OWNED, and `!`
+/// SOURCE_SUSPENDED_BY_REGULATOR. The operator activates, suspends and retires, and its holder
+/// registers and withdraws digests; the regulator lifts, holds and ends. A source is held by the
+/// regulator's suspension, and blocked by both. After a slash: who has suspended it now, operator, regulator or both.
 const LIFE: &str = "
-    state       activate  suspend    retire   register    withdraw
-    registered  ACTIVE    -          RETIRED  -           -
-    active      -         SUSPENDED  RETIRED  digests     digests
-    suspended   ACTIVE    -          RETIRED  -           digests
-    retired     -         -          -        -           -
+    state       activate    suspend     retire   register    withdraw  lift        hold        end
+    registered  ACTIVE      -           RETIRED  -           -         ?           -           ?
+    active      -           SUSPENDED/o RETIRED  digests     digests   ?           SUSPENDED/r ?
+    suspended   ACTIVE      -           RETIRED  -           digests   ?           SUSPENDED/b ?
+    held        !           SUSPENDED/b RETIRED  -           digests   ACTIVE      -           ?
+    blocked     SUSPENDED/r -           RETIRED  -           digests   SUSPENDED/o -           ?
+    retired     -           -           -        -           -         ?           -           ?
 ";
 
 #[test]
 fn a_source_moves_between_its_states_and_no_others() {
+    const OPERATOR: &str = "sh-bureau/admin";
+    const REGULATOR: &str = "pboc/admin";
     let mut lines = LIFE.trim().lines().map(str::split_whitespace);
     let actions: Vec<&str> = lines.next().unwrap().skip(1).collect();
     for mut line in lines {
         let state = line.next().unwrap();
         for (action, wants) in actions.iter().zip(line) {
             let mut chain = at_work();
-            let by = "sh-bureau/admin";
             let mut source = "sh-tax";
             match state {
                 "registered" => {
                     source = "sh-new";
-                    done(
-                        &mut chain,
-                        by,
-                        register_source(source, "sh-bureau", &["tax"]),
-                    );
+                    let register = register_source(source, "sh-bureau", &["tax"]);
+                    done(&mut chain, OPERATOR, register);
                 }
-                "suspended" => drop(done(&mut chain, by, suspend(source))),
-                "retired" => drop(done(&mut chain, by, retire(source))),
+                "suspended" => drop(done(&mut chain, OPERATOR, suspend(source))),
+                "held" => drop(done(&mut chain, REGULATOR, suspend(source))),
+                "blocked" => {
+                    done(&mut chain, OPERATOR, suspend(source));
+                    done(&mut chain, REGULATOR, suspend(source));
+                }
+                "retired" => drop(done(&mut chain, OPERATOR, retire(source))),
                 _ => {}
             }
             let (by, action) = match *action {
-                "activate" => (by, activate_source(source)),
-                "suspend" => (by, suspend(source)),
-                "retire" => (by, retire(source)),
+                "activate" => (OPERATOR, activate_source(source)),
+                "suspend" => (OPERATOR, suspend(source)),
+                "retire" => (OPERATOR, retire(source)),
                 "register" => (
                     "sh-bureau/holder",
                     register_digests(source, &["tax"], &[1], 20_001),
                 ),
-                _ => ("sh-bureau/holder", withdraw_digests(source, &[1])),
+                "withdraw" => ("sh-bureau/holder", withdraw_digests(source, &[1])),
+                "lift" => (REGULATOR, activate_source(source)),
+                "hold" => (REGULATOR, suspend(source)),
+                _ => (REGULATOR, retire(source)),
             };
-            let told = tell(&chain.run(by, action.clone())).join("; ");
+            let told = tell(&chain.run(by, action)).join("; ");
+            let rejected = |reason: &str| format!("rejected {reason} {source}");
             match wants {
-                "-" => assert_eq!(told, format!("rejected SOURCE_STATE_CONFLICT {source}")),
+                "-" => assert_eq!(told, rejected("SOURCE_STATE_CONFLICT"), "{state}"),
+                "?" => assert_eq!(told, rejected("SOURCE_NOT_OWNED"), "{state}"),
+                "!" => assert_eq!(told, rejected("SOURCE_SUSPENDED_BY_REGULATOR"), "{state}"),
                 "digests" => assert!(told.starts_with("digests "), "{state}: {told}"),
-                _ => assert_eq!(told, format!("source {source} {wants}"), "{state}"),
+                _ => {
+                    let (status, who) = wants.split_once('/').unwrap_or((wants, ""));
+                    assert_eq!(told, format!("source {source} {status}"), "{state}");
+                    let by: &[&str] = match who {
+                        "o" => &["sh-bureau"],
+                        "r" => &["pboc"],
+                        "b" => &["sh-bureau", "pboc"],
+                        _ => &[],
+                    };
+                    let record = query::source(&chain.state, &source.parse().unwrap());
+                    let shown = wire::SourceState::from(&record.unwrap().unwrap());
+                    assert_eq!(shown.suspended_by, by, "{state} {wants}");
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::reason::Reason;
 #[derive(Clone)]
 pub struct RpcChannel {
     inner: Channel,
+    uri: Arc<str>,
     default_deadline: HeaderValue,
 }
 
@@ -36,9 +38,10 @@ impl fmt::Debug for RpcChannel {
 }
 
 impl RpcChannel {
-    pub(crate) fn new(inner: Channel, limits: &Limits) -> Self {
+    pub(crate) fn new(inner: Channel, uri: &str, limits: &Limits) -> Self {
         Self {
             inner,
+            uri: uri.into(),
             default_deadline: grpc_timeout(limits.request_timeout),
         }
     }
@@ -57,7 +60,7 @@ impl Service<Request<Body>> for RpcChannel {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Service::poll_ready(&mut self.inner, cx).map_err(status_of)
+        Service::poll_ready(&mut self.inner, cx).map_err(|error| status_of(&self.uri, error))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -78,13 +81,13 @@ impl Service<Request<Body>> for RpcChannel {
                 .insert("grpc-timeout", self.default_deadline.clone());
         }
         let answer = Service::call(&mut self.inner, request);
-        let recorded = span.clone();
+        let (recorded, uri) = (span.clone(), Arc::clone(&self.uri));
         Box::pin(
             async move {
                 match answer.await {
                     Ok(response) => Ok(SpannedBody::around(response, recorded)),
                     Err(error) => {
-                        let status = status_of(error);
+                        let status = status_of(&uri, error);
                         propagation::record_code(&recorded, status.code());
                         Err(status)
                     }
@@ -95,15 +98,27 @@ impl Service<Request<Body>> for RpcChannel {
     }
 }
 
+/// A call got no answer from that address: whoever reads the status learns which connection failed.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from {uri}")]
+pub(crate) struct NoAnswer {
+    pub(crate) uri: Arc<str>,
+    #[source]
+    error: tonic::transport::Error,
+}
+
 /// The status of a call that got no answer. Which end notices first that the deadline has passed is a
 /// race; tonic's client says "cancelled" then, and here it is the same deadline as at the server.
-fn status_of(error: tonic::transport::Error) -> Status {
+fn status_of(uri: &Arc<str>, error: tonic::transport::Error) -> Status {
     let timed_out =
         std::error::Error::source(&error).is_some_and(|source| source.is::<TimeoutExpired>());
     if timed_out {
         return Fault::new(Reason::Deadline).status();
     }
-    Status::from_error(Box::new(error))
+    Status::from_error(Box::new(NoAnswer {
+        uri: Arc::clone(uri),
+        error,
+    }))
 }
 
 /// The gRPC wire form of a deadline: at most eight digits and a unit (here milliseconds, or seconds when

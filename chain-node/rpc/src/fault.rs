@@ -11,6 +11,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation as WireViolation, StatusExt};
 
+use crate::channel::NoAnswer;
 use crate::propagation::current_trace_id;
 use crate::reason::Reason;
 use crate::tls_fault;
@@ -229,7 +230,10 @@ impl FaultView {
             (bare_reason(status), source.map(innermost))
         };
         if let Some(message) = message {
-            self.message = message;
+            self.message = match no_answer(status) {
+                Some(uri) => format!("no answer from {uri}: {message}"),
+                None => message,
+            };
         }
         if let Some(reason) = reason {
             self.reason = Some(reason);
@@ -297,6 +301,18 @@ pub(crate) fn bare_reason(status: &Status) -> Option<Reason> {
         Code::Unavailable => Some(Reason::UpstreamUnavailable),
         _ => None,
     }
+}
+
+/// The address that a call got no answer from, if that is what happened.
+fn no_answer(status: &Status) -> Option<&str> {
+    let mut next = std::error::Error::source(status);
+    while let Some(error) = next {
+        if let Some(failed) = error.downcast_ref::<NoAnswer>() {
+            return Some(&failed.uri);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The innermost error says most: "Connection refused" rather than "transport error".

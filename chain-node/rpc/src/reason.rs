@@ -300,7 +300,7 @@ reasons! {
 
     // --- consent ---
     ConsentNotFound = "CONSENT_NOT_FOUND", FailedPrecondition;
-    en: "There is no consent with this id from the information subject.", "Obtain and register the subject's authorisation before asking.";
+    en: "There is no such consent from the information subject.", "Obtain and register the subject's authorisation before asking.";
     zh: "没有信息主体的该项授权。", "请先取得并登记信息主体的授权。";
     ConsentPaused = "CONSENT_PAUSED", FailedPrecondition;
     en: "The information subject has paused this consent.", "Ask the subject to resume it.";

@@ -236,7 +236,7 @@ pub fn channel_to(
     let endpoint = endpoint
         .tls_config_with_verifier(config, Arc::new(verifier))
         .map_err(|error| Error::Setup(error.to_string()))?;
-    Ok(RpcChannel::new(endpoint.connect_lazy(), limits))
+    Ok(RpcChannel::new(endpoint.connect_lazy(), uri, limits))
 }
 
 /// A channel without TLS to `http://<loopback>:port`, for a process on the same machine.
@@ -251,7 +251,7 @@ pub fn plain_channel(uri: &str, limits: &Limits) -> Result<RpcChannel, Error> {
     if !loopback {
         return Err(Error::NotLoopback(host.to_owned()));
     }
-    Ok(RpcChannel::new(endpoint.connect_lazy(), limits))
+    Ok(RpcChannel::new(endpoint.connect_lazy(), uri, limits))
 }
 
 fn endpoint(uri: &str, scheme: &str, limits: &Limits) -> Result<Endpoint, Error> {

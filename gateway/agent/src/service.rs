@@ -10,7 +10,7 @@ use std::{
 use tonic::{Request, Response, Status};
 use xinqiao_crypto::{KeyId, sm3};
 use xinqiao_dispatch::{
-    choice::{GrantView, Wanted, choose},
+    choice::{GrantView, NO_GRANT, Wanted, choose},
     pseudonym::UserKey,
     query::{Decision, PartOutcome, Report, Section},
 };
@@ -22,7 +22,7 @@ use xinqiao_ledger::{
     text::Branch,
     wire::{self, report_service_server::ReportService},
 };
-use xinqiao_rpc::{Fault, Reason, ledger_fault};
+use xinqiao_rpc::{Fault, FaultView, Reason, ledger_fault};
 
 use crate::{
     ask::{self, Ask, GrantAsk},
@@ -105,7 +105,8 @@ impl Agency {
         };
         let (sent, proven) = (self.gateway)
             .place(&acting, wire::PlaceOrder::from(&order))
-            .await?;
+            .await
+            .map_err(|status| without_grant(&order, status))?;
         let placed_at = Instant::now();
         let decision =
             Decision::read(&proven, sent).map_err(|error| unproven(&error.to_string()))?;
@@ -113,7 +114,7 @@ impl Agency {
             Decision::Placed(placed) => placed,
             Decision::Refused { reason, subject } => {
                 let fault = ledger_fault::coded(&reason, &subject).with("tx_id", sent);
-                return Err(fault.status());
+                return Err(without_grant(&order, fault.status()));
             }
         };
         let deadline = Duration::from_millis(ask.deadline_ms.into()) + AFTER_DEADLINE;
@@ -182,6 +183,19 @@ fn authorisation(terms: &ConsentTerms) -> String {
         terms.max_uses,
         terms.data_life_days,
     )
+}
+
+/// An order that names no grant, since there is none, is refused for an id that would only puzzle people.
+fn without_grant(order: &PlaceOrder, status: Status) -> Status {
+    let view = FaultView::from_status(&status);
+    if order.grant != NO_GRANT || view.reason != Some(Reason::ConsentNotFound) {
+        return status;
+    }
+    let fault = Fault::new(Reason::ConsentNotFound).because("none was given to this institution");
+    match view.metadata.get("tx_id") {
+        Some(tx) => fault.with("tx_id", tx).status(),
+        None => fault.status(),
+    }
 }
 
 fn catalogue_items(directory: &wire::GetDirectoryResponse) -> Vec<ItemCode> {

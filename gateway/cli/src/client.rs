@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use xinqiao_crypto::SecretKey;
 use xinqiao_ledger::{
     genesis::Genesis,
@@ -18,7 +18,7 @@ use xinqiao_ledger::{
         submission_service_client::SubmissionServiceClient, tx_body::Action,
     },
 };
-use xinqiao_rpc::{FaultView, RpcChannel, limits::MAX_MESSAGE_BYTES, tls};
+use xinqiao_rpc::{FaultView, RpcChannel, ledger_fault, limits::MAX_MESSAGE_BYTES, tls};
 
 use crate::{
     config::{self, Loaded, ProfileFile},
@@ -136,7 +136,7 @@ impl Client {
             .into_inner();
         let receipt = answer.receipt.ok_or_else(|| {
             anyhow!(
-                "transaction {} was taken but not committed within {} s; look again with `xinqiao tx show`",
+                "transaction {} was taken but not committed within {} s; look for it again with `xinqiao proof receipt`",
                 hex::encode(&answer.tx_id),
                 WAIT_MS / 1_000
             )
@@ -144,42 +144,27 @@ impl Client {
         let proven = receipt::check(&receipt, &self.genesis.validator_set()?, &self.chain)
             .context("the node's receipt proves nothing")?;
         match proven.outcome() {
-            Outcome::Rejected { reason, subject } => bail!(Refused {
-                code: reason.code().to_owned(),
-                detail: subject.clone(),
-            }),
-            Outcome::Applied(events) => {
-                if let Some(Event::AttemptRefused(refused)) = events.first() {
-                    bail!(Refused {
-                        code: refused.reason.clone(),
-                        detail: refused.subject.clone()
-                    });
-                }
+            Outcome::Rejected { reason, subject } => {
+                Err(explain(ledger_fault::refused(*reason, subject).status()))
             }
+            Outcome::Applied(events) => match events.first() {
+                Some(Event::AttemptRefused(refused)) => {
+                    let refusal = ledger_fault::coded(&refused.reason, &refused.subject);
+                    Err(explain(refusal.status()))
+                }
+                _ => Ok(proven),
+            },
         }
-        Ok(proven)
     }
 }
 
-/// The ledger recorded a refusal.
-#[derive(Debug, thiserror::Error)]
-#[error("refused: {code} {detail}")]
-pub struct Refused {
-    /// Stable reason code.
-    pub code: String,
-    /// What was at fault.
-    pub detail: String,
-}
-
 /// A gRPC error in words: reason code, what happened, what to do.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 pub fn explain(status: tonic::Status) -> anyhow::Error {
-    anyhow::Error::new(Rpc(
-        Box::new(FaultView::from_status(&status)),
-        Box::new(status),
-    ))
+    anyhow::Error::new(Rpc(Box::new(FaultView::from_status(&status))))
 }
 
-/// A gRPC call that failed.
+/// A gRPC call that failed, or a transaction that the ledger refused.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .1.message())]
-pub struct Rpc(pub Box<FaultView>, #[source] pub Box<tonic::Status>);
+#[error("{}", .0.message)]
+pub struct Rpc(pub Box<FaultView>);

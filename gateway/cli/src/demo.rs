@@ -330,6 +330,7 @@ fn by_hand(consortium: &Consortium, data: &Data) -> Result<()> {
     );
     let more = known[1..known.len().min(4)].join(" ");
     let show = |path: &Path| path.display().to_string();
+    let program = std::env::current_exe().unwrap_or_else(|_| "xinqiao".into());
     println!(
         "  the agent listens at {}; it takes plain gRPC from this machine",
         consortium.agent
@@ -338,7 +339,8 @@ fn by_hand(consortium: &Consortium, data: &Data) -> Result<()> {
     if !more.is_empty() {
         println!("  more enterprises: {more}");
     }
-    println!("\n  xinqiao query --agent {agent} {uscc} --purpose {purpose}");
+    println!("\n  alias xinqiao={}", show(&program));
+    println!("  xinqiao query --agent {agent} {uscc} --purpose {purpose}");
     println!("  xinqiao consent list --profile {} {uscc}", show(&bureau));
     println!("  xinqiao audit access --profile {}", show(&inspector));
     println!("  xinqiao order list --profile {}", show(&inspector));

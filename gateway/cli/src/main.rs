@@ -20,7 +20,8 @@ use clap::{Parser, Subcommand};
 /// 信桥 XinQiao: a cross-regional credit-information consortium gateway.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the ledger or a gateway (the reason code
-/// is printed), 4 evidence or data that does not verify, 130 interrupted.
+/// is printed), 4 evidence or data that does not verify, 5 not reachable or too busy: the same command may succeed
+/// later, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(
     name = "xinqiao",

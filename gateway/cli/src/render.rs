@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, macros::format_description};
 use xinqiao_ledger::wire;
 
-use crate::client::{Refused, Rpc};
+use crate::client::Rpc;
 
 /// A table with these heads.
 pub fn table<const N: usize>(heads: [&str; N]) -> Table {
@@ -111,54 +111,50 @@ pub fn source_status(value: i32) -> String {
     )
 }
 
+/// The exit code of a command that could not reach whom it needed, or found it too busy.
+const TRY_AGAIN: u8 = 5;
+
 /// Prints why a command failed, with what to do about it, and chooses the exit code.
 pub fn failure(fault: &anyhow::Error, as_json: bool) -> ExitCode {
-    let rpc = fault.chain().find_map(|cause| cause.downcast_ref::<Rpc>());
-    let refused = fault
+    let view = fault
         .chain()
-        .find_map(|cause| cause.downcast_ref::<Refused>());
+        .find_map(|cause| cause.downcast_ref::<Rpc>())
+        .map(|rpc| &*rpc.0);
     let unverified = fault.chain().any(|cause| cause.is::<Unverified>());
-    let code = rpc
-        .and_then(|rpc| rpc.0.reason_code.clone())
-        .or_else(|| refused.map(|refused| refused.code.clone()));
-    let reason = code.as_deref().and_then(xinqiao_rpc::Reason::from_code);
+    let code = view.and_then(|view| view.reason_code.as_deref());
+    let violations = view.map_or(&[][..], |view| &view.violations);
     if as_json {
-        let violations: Vec<Value> = rpc
-            .map(|rpc| rpc.0.violations.iter())
-            .into_iter()
-            .flatten()
+        let fields: Vec<Value> = violations
+            .iter()
             .map(|(field, description)| json!({"field": field, "description": description}))
             .collect();
         eprintln!(
             "{:#}",
-            json!({"error": format!("{fault:#}"), "reason": code, "fields": violations})
+            json!({"error": format!("{fault:#}"), "reason": code, "fields": fields})
         );
     } else {
         let head = console::style("error").red().bold();
-        match &code {
+        match code {
             Some(code) => eprintln!("{head}[{code}]: {fault:#}"),
             None => eprintln!("{head}: {fault:#}"),
         }
-        if let Some(rpc) = rpc {
-            for (field, description) in &rpc.0.violations {
-                eprintln!("  field {field}: {description}");
-            }
-            if let Some(chinese) = &rpc.0.chinese {
-                eprintln!("  {chinese}");
-            }
-            if let Some(help) = &rpc.0.help {
-                eprintln!("  see {help}");
-            }
-        } else if let Some(reason) = reason {
-            eprintln!("  see {}", reason.help_url());
+        // The sentence names the first field itself.
+        for (field, description) in violations.iter().skip(1) {
+            eprintln!("  {field}: {description}");
+        }
+        for line in view
+            .iter()
+            .flat_map(|view| [&view.chinese, &view.help])
+            .flatten()
+        {
+            eprintln!("  {line}");
         }
     }
-    if unverified {
-        ExitCode::from(4)
-    } else if code.is_some() {
-        ExitCode::from(3)
-    } else {
-        ExitCode::FAILURE
+    match view {
+        _ if unverified => ExitCode::from(4),
+        Some(view) if view.is_transient() => ExitCode::from(TRY_AGAIN),
+        Some(view) if view.reason_code.is_some() => ExitCode::from(3),
+        _ => ExitCode::FAILURE,
     }
 }
 

@@ -61,10 +61,14 @@ pub struct Wanted<'a> {
     pub now: TimeMs,
 }
 
+/// Stands in an order for the grant of a subject that never gave the institution one, so that the attempt
+/// is recorded all the same.
+pub const NO_GRANT: GrantId = GrantId(Digest::ZERO);
+
 /// What the order will name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The grant; 32 zero bytes when the subject never gave this institution one.
+    /// The grant; [`NO_GRANT`] when the subject never gave this institution one.
     pub grant: GrantId,
     /// The items, ascending. 1 to [`MAX_ORDER_ITEMS`], provided that the catalogue has any.
     pub items: Vec<ItemCode>,
@@ -82,7 +86,6 @@ pub fn choose(grants: &[GrantView], wanted: &Wanted<'_>, catalogue: &[ItemCode])
             .max_by_key(|(index, grant)| (rank(grant, wanted), *index))
             .map(|(_, grant)| grant),
     };
-    let none = GrantId(Digest::ZERO);
     let items = match chosen {
         _ if !wanted.items.is_empty() => wanted.items,
         Some(grant) => &grant.terms.items,
@@ -92,7 +95,7 @@ pub fn choose(grants: &[GrantView], wanted: &Wanted<'_>, catalogue: &[ItemCode])
         grant: wanted
             .grant
             .or(chosen.map(|grant| grant.id))
-            .unwrap_or(none),
+            .unwrap_or(NO_GRANT),
         items: items.iter().take(MAX_ORDER_ITEMS).cloned().collect(),
     }
 }

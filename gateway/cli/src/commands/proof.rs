@@ -7,8 +7,9 @@ use clap::Subcommand;
 use serde_json::json;
 use xinqiao_ledger::{
     evidence::{self, Findings, MAX_FILE_BYTES, Standing},
-    ids::OrderId,
-    wire,
+    ids::{OrderId, TxId},
+    outcome::Outcome,
+    receipt, wire,
 };
 
 use crate::{
@@ -32,6 +33,14 @@ pub enum ProofCommand {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Show what became of a transaction, as its receipt proves it.
+    Receipt {
+        /// How to reach a node or an observer.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// The transaction.
+        tx: TxId,
+    },
     /// Check an evidence file against a genesis, offline, and say in plain words what it proves.
     Verify {
         /// The evidence file.
@@ -50,6 +59,9 @@ pub async fn run(command: ProofCommand, json: bool) -> Result<()> {
             order,
             out,
         } => export(&Client::open(&profile)?, &order, &out).await,
+        ProofCommand::Receipt { profile, tx } => {
+            show_receipt(&Client::open(&profile)?, &tx, json).await
+        }
         ProofCommand::Verify { file, genesis } => verify(&file, &genesis, json),
     }
 }
@@ -74,6 +86,58 @@ pub async fn export(client: &Client, order: &OrderId, out: &Path) -> Result<()> 
         bundle.receipts.len(),
         file.len()
     );
+    Ok(())
+}
+
+/// Asks a node for a transaction's receipt, checks it, and prints what it proves.
+async fn show_receipt(client: &Client, tx: &TxId, as_json: bool) -> Result<()> {
+    let answer = client
+        .ledger()
+        .get_receipt(wire::GetReceiptRequest {
+            tx_id: tx.to_vec(),
+            wait_ms: 0,
+        })
+        .await
+        .map_err(explain)?
+        .into_inner()
+        .receipt
+        .context("the node answered without a receipt")?;
+    let genesis = &client.genesis;
+    let proven = receipt::check(&answer, &genesis.validator_set()?, &genesis.chain_id())
+        .map_err(|fault| Unverified(format!("the node's receipt proves nothing: {fault}")))?;
+    if proven.id() != *tx {
+        bail!(Unverified(
+            "the node's receipt is of another transaction".into()
+        ));
+    }
+    let header = proven.header();
+    let (reason, about) = match proven.outcome() {
+        Outcome::Applied(_) => (None, ""),
+        Outcome::Rejected { reason, subject } => (Some(reason.code()), subject.as_str()),
+    };
+    if as_json {
+        render::print_json(&json!({
+            "tx": tx.to_string(),
+            "height": header.height,
+            "time_ms": header.time,
+            "signer": proven.tx().meta().signer.to_string(),
+            "applied": reason.is_none(),
+            "reason": reason,
+            "about": about,
+        }));
+    } else {
+        println!("transaction  {tx}");
+        println!("signed by    {}", proven.tx().meta().signer);
+        println!(
+            "in block     {} ({})",
+            header.height,
+            render::moment(header.time)
+        );
+        match reason {
+            None => println!("outcome      {} applied", console::style("✓").green()),
+            Some(code) => println!("outcome      {} {code} {about}", console::style("✗").red()),
+        }
+    }
     Ok(())
 }
 

@@ -22,6 +22,9 @@ pub const DOMAIN: &str = "xinqiao";
 /// The most field violations that one answer lists; a worse request is told of the first ones.
 pub const MAX_VIOLATIONS: usize = 16;
 
+/// What prost says of a text field that holds other bytes.
+pub(crate) const NOT_UTF8: &str = "not UTF-8 encoded";
+
 /// One field of a request that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
@@ -285,7 +288,7 @@ pub(crate) fn bare_reason(status: &Status) -> Option<Reason> {
         {
             Some(Reason::MessageTooLarge)
         }
-        Code::Internal if message.contains("not UTF-8 encoded") => Some(Reason::Utf8),
+        Code::Internal if message.contains(NOT_UTF8) => Some(Reason::Utf8),
         Code::Internal if message.starts_with("failed to decode Protobuf message") => {
             Some(Reason::MessageMalformed)
         }

@@ -3,13 +3,23 @@
 //! Both sides use the same words, so this is a look-up and not a translation; the test below holds
 //! every word of the ledger to having its entry in the table of reasons.
 
-use xinqiao_ledger::{malformed::Malformed, outcome};
+use xinqiao_ledger::{
+    malformed::{Malformed, Problem},
+    outcome,
+};
 
-use crate::{fault::Fault, reason::Reason};
+use crate::{
+    fault::{Fault, NOT_UTF8},
+    reason::Reason,
+};
 
 /// The answer to a field that is not what the contract says.
 pub fn malformed(fault: &Malformed) -> Fault {
-    let reason = Reason::from_code(fault.problem.code()).unwrap_or(Reason::Internal);
+    let reason = match &fault.problem {
+        // The decoder tells by its text alone; the door's own messages are told apart in the same way.
+        Problem::Undecodable(why) if why.contains(NOT_UTF8) => Reason::Utf8,
+        problem => Reason::from_code(problem.code()).unwrap_or(Reason::Internal),
+    };
     Fault::field(fault.field.clone(), reason, fault.problem.to_string())
 }
 
@@ -36,9 +46,10 @@ pub fn coded(code: &str, subject: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use tonic::Code;
+    use prost::Message;
     use xinqiao_ledger::{
-        malformed::Problem,
         order::{PartRejection, Verdict},
+        wire,
     };
 
     use super::*;
@@ -64,6 +75,19 @@ mod tests {
         Problem::NotCanonical,
         Problem::Undecodable(String::new()),
     ];
+
+    #[test]
+    fn text_that_is_no_utf8_is_told_from_what_is_no_message() {
+        for (bytes, expected) in [
+            (&[0x0a, 0x01, 0xff][..], Reason::Utf8),
+            (&[0x0a, 0x7f], Reason::MessageMalformed),
+        ] {
+            let why = wire::Member::decode(bytes).unwrap_err().to_string();
+            let fault = Malformed::new("body", Problem::Undecodable(why));
+            let view = FaultView::from_status(&malformed(&fault).status());
+            assert_eq!(view.reason, Some(expected), "{bytes:?}");
+        }
+    }
 
     #[test]
     fn every_word_of_the_ledger_is_in_the_table_of_reasons() {

@@ -13,12 +13,12 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::transport::Channel;
-use tonic::{Status, TimeoutExpired};
+use tonic::{Code, Status, TimeoutExpired};
 use tower::Service;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, bare_reason};
 use crate::limits::Limits;
 use crate::propagation::{self, SpannedBody};
 use crate::reason::Reason;
@@ -115,10 +115,20 @@ fn status_of(uri: &Arc<str>, error: tonic::transport::Error) -> Status {
     if timed_out {
         return Fault::new(Reason::Deadline).status();
     }
-    Status::from_error(Box::new(NoAnswer {
+    let status = Status::from_error(Box::new(NoAnswer {
         uri: Arc::clone(uri),
         error,
-    }))
+    }));
+    let unnamed = matches!(status.code(), Code::Cancelled | Code::Unknown);
+    if unnamed && bare_reason(&status).is_none() {
+        // The connection broke or closed under the call, as when the server refuses a certificate or stops;
+        // what that is called depends on which side of the race this end is. Callers must see that the other
+        // end is away, and may try again.
+        let mut away = Status::unavailable("the connection ended before an answer came");
+        away.set_source(Arc::new(status));
+        return away;
+    }
+    status
 }
 
 /// The gRPC wire form of a deadline: at most eight digits and a unit (here milliseconds, or seconds when

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use echo::{Echo, call, call_with, path, start};
 use http::Method;
+use tokio::io::AsyncWriteExt;
 use tonic::body::Body;
 use tonic::{Code, Request, Status};
 use tower::Service;
@@ -106,6 +107,27 @@ async fn each_kind_of_bad_message_has_its_own_reason() {
         call(c(), "Say", "still here".into()).await.unwrap(),
         "still here"
     );
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_under_a_call_is_a_server_that_is_away() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    // It speaks HTTP/2 as far as its settings, and goes.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream
+                .write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0])
+                .await
+                .unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    for _ in 0..20 {
+        let channel = plain_channel(&uri, &Limits::default()).unwrap();
+        let answer = call(channel, "Say", "anyone?".into()).await;
+        check(answer, Reason::UpstreamUnavailable, "");
+    }
 }
 
 #[tokio::test]

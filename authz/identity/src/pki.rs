@@ -11,10 +11,11 @@ use std::net::IpAddr;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 use secrecy::{ExposeSecret, SecretString};
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, Pem, X509Certificate};
 use xinqiao_rpc::peer::{self, Role};
 
 /// How long a leaf is valid when nothing else is asked for: 398 days.
@@ -49,6 +50,9 @@ pub enum Error {
         /// What is wrong with it.
         source: rcgen::Error,
     },
+    /// Certificate and key of the CA are not each other's.
+    #[error("the CA's key does not belong to its certificate")]
+    KeyMismatch,
     /// The library could not make a key or certificate.
     #[error("the certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
@@ -171,7 +175,8 @@ impl Authority {
     /// The authority whose certificate and key were kept as PEM.
     ///
     /// # Errors
-    /// [`Error::Authority`] naming which of the two cannot be used.
+    /// [`Error::Authority`] naming which of the two cannot be used, [`Error::KeyMismatch`] when they do not
+    /// belong together: nobody would trust what was issued.
     pub fn from_pem(cert_pem: &str, key_pem: &SecretString) -> Result<Self, Error> {
         let key =
             KeyPair::from_pem(key_pem.expose_secret()).map_err(|source| Error::Authority {
@@ -183,6 +188,9 @@ impl Authority {
                 what: "certificate",
                 source,
             })?;
+        if !certifies(cert_pem, &issuer.key().subject_public_key_info()) {
+            return Err(Error::KeyMismatch);
+        }
         Ok(Self {
             issuer,
             cert_pem: cert_pem.to_owned(),
@@ -241,6 +249,17 @@ impl Authority {
             fingerprint_sha256: peer::fingerprint(certificate.der()),
         })
     }
+}
+
+/// Whether the certificate is for this public key, given as its DER structure (RFC 5280 §4.1.2.7).
+fn certifies(cert_pem: &str, public: &[u8]) -> bool {
+    Pem::iter_from_buffer(cert_pem.as_bytes())
+        .filter_map(Result::ok)
+        .next()
+        .is_some_and(|pem| {
+            X509Certificate::from_der(&pem.contents)
+                .is_ok_and(|(_, certificate)| certificate.public_key().raw == public)
+        })
 }
 
 fn named(common_name: &str, organisation: &str) -> DistinguishedName {

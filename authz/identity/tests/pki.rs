@@ -114,6 +114,11 @@ fn what_makes_no_sense_is_not_issued() {
             ..
         })
     ));
+    // What such an authority issued, nobody would trust.
+    assert!(matches!(
+        Authority::from_pem(ca.cert_pem(), authority().key_pem()),
+        Err(Error::KeyMismatch)
+    ));
 }
 
 #[test]

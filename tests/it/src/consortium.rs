@@ -89,6 +89,20 @@ impl Consortium {
     /// # Panics
     /// When it does not come up; shows what it printed and the ends of its processes' logs.
     pub async fn start_with(args: &[&str]) -> Self {
+        for founding in 1.. {
+            match Self::found(args).await {
+                Ok(consortium) => return consortium,
+                Err(why) => assert!(
+                    why.contains(process::PORT_TAKEN) && founding < process::FOUNDINGS,
+                    "{why}"
+                ),
+            }
+        }
+        unreachable!("the last founding comes up or fails")
+    }
+
+    /// Founds one and waits until all of it runs; says why it does not.
+    async fn found(args: &[&str]) -> Result<Self, String> {
         let folder = tempfile::Builder::new()
             .prefix("xinqiao-it-")
             .tempdir()
@@ -125,22 +139,23 @@ impl Consortium {
         loop {
             if let Some(running) = Running::read(&consortium.dir.join("running.json")) {
                 consortium.running = running;
-                return consortium;
+                return Ok(consortium);
             }
             let ended = consortium
                 .demo
                 .as_mut()
                 .and_then(|demo| demo.try_wait().ok().flatten());
-            assert!(
-                ended.is_none() && begun.elapsed() < START,
-                "`xinqiao demo --keep` {}; it printed:\n{}\n{}",
-                ended.map_or_else(
-                    || format!("was not ready after {START:?}"),
-                    |status| format!("ended ({status})")
-                ),
-                tail(&printed, 60),
-                consortium.logs()
-            );
+            if ended.is_some() || begun.elapsed() >= START {
+                return Err(format!(
+                    "`xinqiao demo --keep` {}; it printed:\n{}\n{}",
+                    ended.map_or_else(
+                        || format!("was not ready after {START:?}"),
+                        |status| format!("ended ({status})")
+                    ),
+                    tail(&printed, 60),
+                    consortium.logs()
+                ));
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -2,9 +2,10 @@
 
 use std::{
     fs::File,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -15,6 +16,9 @@ use tokio::{
 
 /// How long a process may take to say that it is ready.
 pub const READY: Duration = Duration::from_secs(60);
+
+/// How long a process may take to stop in order.
+pub const STOP: Duration = Duration::from_secs(30);
 
 /// The binary, built beside the tests.
 ///
@@ -69,13 +73,45 @@ pub fn printed(output: &Output) -> String {
     )
 }
 
+/// What a process prints that finds its port taken. Ports are found free when a consortium is founded and
+/// bound when its processes start: in between, another program's connection may get one.
+pub const PORT_TAKEN: &str = "Address already in use";
+
+/// How often a consortium is founded anew, with other ports, because one of its ports was taken.
+pub const FOUNDINGS: usize = 5;
+
+/// Runs `xinqiao demo` in that folder to its end, and gives what it printed.
+///
+/// # Panics
+/// When it fails.
+pub async fn demo(dir: &Path, args: &[&str], within: Duration) -> String {
+    let all = [&["demo", "--dir", dir.to_str().expect("a path")], args].concat();
+    for _ in 1..FOUNDINGS {
+        let output = run(&all, within).await;
+        let printed = printed(&output);
+        if output.status.success() {
+            return printed;
+        }
+        assert!(
+            printed.contains(PORT_TAKEN),
+            "the demo ended with {}:\n{printed}",
+            output.status
+        );
+        std::fs::remove_dir_all(dir).expect("the folder can be removed");
+    }
+    panic!("ports were taken {FOUNDINGS} times");
+}
+
 /// A long-running process, such as `xinqiao node`. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     kind: String,
     config: PathBuf,
     log: PathBuf,
+    /// How long the log was when it was started.
+    logged: usize,
     child: Child,
+    address: Option<SocketAddr>,
 }
 
 impl Process {
@@ -86,41 +122,68 @@ impl Process {
     pub async fn start(kind: &str, config: &Path) -> Self {
         let log = config.with_extension("log");
         let mut process = Self {
+            logged: length(&log),
             child: launch(kind, config, &log),
             kind: kind.to_owned(),
             config: config.to_owned(),
             log,
+            address: None,
         };
-        process.wait_ready().await;
+        process.up().await;
         process
     }
 
-    async fn wait_ready(&mut self) {
+    /// Waits until it is ready, and starts it again for as long as its port is taken.
+    async fn up(&mut self) {
+        let begun = Instant::now();
+        while let Err(why) = self.wait_ready().await {
+            let log = std::fs::read(&self.log).unwrap_or_default();
+            let new = String::from_utf8_lossy(log.get(self.logged..).unwrap_or_default());
+            assert!(
+                new.contains(PORT_TAKEN) && begun.elapsed() < READY,
+                "{} {why} ({}); its log ends with:\n{}",
+                self.kind,
+                self.config.display(),
+                tail(&self.log, 20)
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            self.relaunch();
+        }
+    }
+
+    async fn wait_ready(&mut self) -> Result<(), &'static str> {
         let out = self.child.stdout.take().expect("standard output is piped");
         let mut lines = BufReader::new(out).lines();
         let ready = async {
             while let Ok(Some(line)) = lines.next_line().await {
-                if line.starts_with("ready ") {
-                    return true;
+                if let Some(address) = line.strip_prefix("ready ") {
+                    return address.parse().ok();
                 }
             }
-            false
+            None
         };
-        let said = timeout(READY, ready).await;
-        assert!(
-            matches!(said, Ok(true)),
-            "{} {} ({}); its log ends with:\n{}",
-            self.kind,
-            if said.is_err() {
-                "did not get ready"
-            } else {
-                "ended before it was ready"
-            },
-            self.config.display(),
-            tail(&self.log, 20)
-        );
+        match timeout(READY, ready).await {
+            Ok(Some(address)) => self.address = Some(address),
+            Ok(None) => return Err("ended before it was ready"),
+            Err(_) => return Err("did not get ready"),
+        }
         // A full pipe must never stop it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(())
+    }
+
+    fn relaunch(&mut self) {
+        self.logged = length(&self.log);
+        self.child = launch(&self.kind, &self.config, &self.log);
+    }
+
+    /// Where it says that it listens.
+    ///
+    /// # Panics
+    /// Never: whoever has a process waited until it said so.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address.expect("it was ready")
     }
 
     /// Kills it at once (SIGKILL), as a power cut would, and reaps it.
@@ -138,14 +201,36 @@ impl Process {
         self.child.kill().await.expect("a child can be killed");
     }
 
+    /// Asks it to stop (SIGTERM) and waits until it has, with everything written.
+    ///
+    /// # Panics
+    /// When it does not stop in its time, or not in order.
+    pub async fn stop(mut self) {
+        signal(self.child.id().expect("it still runs"), "TERM");
+        let status = timeout(STOP, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("{} goes on after SIGTERM", self.config.display()))
+            .expect("its state can be asked for");
+        assert!(
+            status.success(),
+            "{} ended with {status}; its log ends with:\n{}",
+            self.config.display(),
+            tail(&self.log, 20)
+        );
+    }
+
     /// Starts it again after it was killed.
     ///
     /// # Panics
     /// When it does not get ready.
     pub async fn restart(&mut self) {
-        self.child = launch(&self.kind, &self.config, &self.log);
-        self.wait_ready().await;
+        self.relaunch();
+        self.up().await;
     }
+}
+
+fn length(log: &Path) -> usize {
+    std::fs::read(log).map_or(0, |bytes| bytes.len())
 }
 
 fn launch(kind: &str, config: &Path, log: &Path) -> Child {

@@ -1,7 +1,6 @@
 //! Clients that share no code with us: the README's Python program as it stands there, further calls with
 //! Python's own gRPC packages, and `buf curl` with reflection and with the contract's files.
 
-#![cfg(feature = "draft")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{

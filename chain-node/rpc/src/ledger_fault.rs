@@ -45,8 +45,8 @@ pub fn coded(code: &str, subject: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
     use prost::Message;
+    use tonic::Code;
     use xinqiao_ledger::{
         order::{PartRejection, Verdict},
         wire,

@@ -25,7 +25,7 @@ use self::{
     found::{BANK, BUREAUS, Consortium, REGULATOR, SourcePlan},
     processes::Process,
 };
-use crate::{client::Client, config::Telemetry, keyfiles, progress, render};
+use crate::{client::Client, config::Telemetry, keyfiles, progress, render, signals::Asked};
 
 /// The user of the bank who asks in the demo.
 pub const CLERK: &str = "clerk-7";
@@ -61,31 +61,17 @@ pub struct Args {
 
 /// Runs the demo; ctrl-C stops everything it started.
 pub async fn run(args: Args) -> Result<()> {
+    let asked = Asked::listen()?;
     let mut running = Vec::new();
     let done = tokio::select! {
         done = whole(&args, &mut running) => done,
-        _ = interrupted() => {
+        () = asked.to_stop() => {
             eprintln!("\nstopping");
             Ok(())
         }
     };
     stop(running).await;
     done
-}
-
-async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
 }
 
 async fn stop(running: Vec<Process>) {

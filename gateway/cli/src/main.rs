@@ -12,6 +12,7 @@ mod genesis_file;
 mod keyfiles;
 mod progress;
 mod render;
+mod signals;
 
 use std::process::ExitCode;
 

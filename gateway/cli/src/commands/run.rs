@@ -6,7 +6,6 @@ use std::{io::Write, path::PathBuf, sync::Arc};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
 use xinqiao_agent::{Agent, AgentConfig, UserAccess, UserKey};
 use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, Quotas};
 use xinqiao_holder::{Holder, HolderConfig, HolderLimits, Keys, ReplicaConfig, SourceConfig};
@@ -22,6 +21,7 @@ use crate::{
         OtherUsers, Remote,
     },
     files, genesis_file, keyfiles,
+    signals::Asked,
 };
 
 /// How to start a process.
@@ -30,26 +30,6 @@ pub struct Start {
     /// Its configuration file.
     #[arg(long)]
     pub config: PathBuf,
-}
-
-/// Resolves when the process is asked to stop.
-async fn asked_to_stop() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(fault) => {
-                tracing::warn!(%fault, "SIGTERM cannot be waited for");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
-    tracing::info!("asked to stop");
 }
 
 /// Tells whoever started this process that it serves. A closed pipe is nobody's concern.
@@ -70,6 +50,7 @@ fn upstreams(remotes: &[Remote]) -> Vec<Upstream> {
 
 /// `xinqiao node`.
 pub async fn node(start: &Start) -> Result<()> {
+    let asked = Asked::listen()?;
     let loaded: Loaded<NodeFile> = config::load(&start.config)?;
     let file = &loaded.file;
     let _telemetry = file.telemetry.init("node", &file.org)?;
@@ -90,7 +71,7 @@ pub async fn node(start: &Start) -> Result<()> {
     );
     node.listen = Some(file.listen);
     node.upstreams = upstreams(&file.upstreams);
-    let handle = Node::start(node, asked_to_stop()).await?;
+    let handle = Node::start(node, asked.to_stop()).await?;
     ready(handle.local_addr.context("the node listens nowhere")?);
     handle.join().await?;
     Ok(())
@@ -98,6 +79,7 @@ pub async fn node(start: &Start) -> Result<()> {
 
 /// `xinqiao observer`.
 pub async fn observer(start: &Start) -> Result<()> {
+    let asked = Asked::listen()?;
     let loaded: Loaded<ObserverFile> = config::load(&start.config)?;
     let file = &loaded.file;
     let _telemetry = file.telemetry.init("observer", &file.org)?;
@@ -109,7 +91,7 @@ pub async fn observer(start: &Start) -> Result<()> {
     );
     observer.listen = Some(file.listen);
     observer.upstreams = upstreams(&file.upstreams);
-    let handle = Observer::start(observer, asked_to_stop()).await?;
+    let handle = Observer::start(observer, asked.to_stop()).await?;
     ready(
         handle
             .local_addr()
@@ -121,6 +103,7 @@ pub async fn observer(start: &Start) -> Result<()> {
 
 /// `xinqiao gateway`.
 pub async fn gateway(start: &Start) -> Result<()> {
+    let asked = Asked::listen()?;
     let loaded: Loaded<GatewayFile> = config::load(&start.config)?;
     let file = &loaded.file;
     let _telemetry = file.telemetry.init("gateway", &file.org)?;
@@ -156,7 +139,7 @@ pub async fn gateway(start: &Start) -> Result<()> {
             quotas: Quotas::default(),
             limits: Limits::default(),
         },
-        asked_to_stop(),
+        asked.to_stop(),
     )
     .await?;
     ready(handle.local_addr());
@@ -207,9 +190,10 @@ pub fn holder_config(loaded: &Loaded<HolderFile>) -> Result<HolderConfig> {
 
 /// `xinqiao holder`.
 pub async fn holder(start: &Start) -> Result<()> {
+    let asked = Asked::listen()?;
     let loaded: Loaded<HolderFile> = config::load(&start.config)?;
     let _telemetry = loaded.file.telemetry.init("holder", &loaded.file.org)?;
-    let handle = Holder::start(holder_config(&loaded)?, asked_to_stop()).await?;
+    let handle = Holder::start(holder_config(&loaded)?, asked.to_stop()).await?;
     ready(handle.local_addr());
     handle.join().await?;
     Ok(())
@@ -217,6 +201,7 @@ pub async fn holder(start: &Start) -> Result<()> {
 
 /// `xinqiao agent`.
 pub async fn agent(start: &Start) -> Result<()> {
+    let asked = Asked::listen()?;
     let loaded: Loaded<AgentFile> = config::load(&start.config)?;
     let file = &loaded.file;
     let _telemetry = file.telemetry.init("agent", &file.org)?;
@@ -246,7 +231,7 @@ pub async fn agent(start: &Start) -> Result<()> {
             genesis,
             limits: Limits::default(),
         },
-        asked_to_stop(),
+        asked.to_stop(),
     )
     .await?;
     ready(handle.local_addr());

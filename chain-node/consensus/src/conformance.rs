@@ -61,6 +61,19 @@ pub fn run<E: Engine>(validator: &Validator<'_>, make: impl Fn(Position) -> E) {
     assert_eq!(play.took(), [0], "a deadline alone makes a block");
     assert!(play.times()[0] >= 9_000, "and the block's time has come");
 
+    let mut play = start(1_000, None);
+    play.deadline = Some(9_000);
+    play.input(Input::Deadline {
+        at: 9_000,
+        now: 8_500,
+    });
+    assert!(play.blocks.is_empty(), "nor does one that came into sight");
+    assert_eq!(play.wake_at, Some(9_000), "it is waited for as well");
+    play.input(Input::Tick { now: 9_000 });
+    assert_eq!(play.took(), [0], "and makes a block");
+    play.input(Input::Tick { now: 9_001 });
+    assert_eq!(play.took(), [0], "once");
+
     let mut play = start(50_000, None);
     play.wait(1, 49_000);
     assert_eq!(
@@ -136,7 +149,9 @@ impl<'a, E: Engine> Play<'a, E> {
     fn input(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            if let Input::Waiting { now } | Input::Tick { now } = input {
+            if let Input::Waiting { now } | Input::Tick { now } | Input::Deadline { now, .. } =
+                input
+            {
                 self.now = now;
             }
             let effects = self

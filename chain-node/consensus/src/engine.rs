@@ -28,7 +28,8 @@ pub struct Position {
     pub height: Height,
     /// Its time; the genesis' time before the first.
     pub time: TimeMs,
-    /// When the earliest deadline that the state knows has to fire, if there is one.
+    /// When the earliest deadline in sight has to fire, if one is in sight. A node looks ahead for a
+    /// bounded time only; what it sees later it tells by [`Input::Deadline`].
     pub deadline: Option<TimeMs>,
 }
 
@@ -52,6 +53,14 @@ pub enum Input {
     },
     /// Time has passed; in answer to [`Effect::WakeAt`], or at any other moment.
     Tick {
+        /// The node's clock.
+        now: TimeMs,
+    },
+    /// A deadline has come into sight; no other is earlier. While a block is under way it need not
+    /// be told, for [`Input::Committed`] says anew what is in sight.
+    Deadline {
+        /// When it has to fire.
+        at: TimeMs,
         /// The node's clock.
         now: TimeMs,
     },

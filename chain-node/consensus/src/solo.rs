@@ -93,6 +93,11 @@ impl Engine for Solo {
                 Ok(self.consider(now))
             }
             (_, Input::Tick { now }) => Ok(self.consider(now)),
+            (_, Input::Deadline { at, now }) => {
+                let known = self.position.deadline;
+                self.position.deadline = Some(known.map_or(at, |known| known.min(at)));
+                Ok(self.consider(now))
+            }
             (State::Building(slot), Input::Built(header)) => {
                 if header.height != slot.height {
                     return Err(Error::OtherBlock {
@@ -149,7 +154,9 @@ impl Engine for Solo {
                     Input::Built(_) => "a built block",
                     Input::Signed { .. } => "a signature",
                     Input::Committed { .. } => "a committed block",
-                    Input::Waiting { .. } | Input::Tick { .. } => "the time",
+                    Input::Waiting { .. } | Input::Tick { .. } | Input::Deadline { .. } => {
+                        "the time"
+                    }
                 },
                 state: state.name(),
             }),

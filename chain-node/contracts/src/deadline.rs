@@ -4,6 +4,8 @@
 //! bounded number a block. Contracts never rely on it: whether a grant lives is judged by block
 //! time, whether or not its deadline has fired.
 
+use std::ops::RangeInclusive;
+
 use xinqiao_crypto::Digest;
 use xinqiao_ledger::{
     ids::{GrantId, OrderId, TimeMs},
@@ -18,9 +20,10 @@ use crate::{
     table::{DEADLINES, FIRED_TO},
 };
 
-/// How far block time goes before the place from which deadlines are looked for is moved up. A
-/// store is slow to walk over what was deleted, and a write in every block would be waste.
-const MOVE_UP_MS: TimeMs = 10_000;
+/// How far block time goes before the place from which deadlines are looked for is moved up. A store
+/// is slow to walk over what was deleted, and every block looks: so none walks over more than one
+/// second's deadlines and those since the block before. A write in every block would be waste.
+const MOVE_UP_MS: TimeMs = 1_000;
 
 /// Something that happens at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,24 +100,18 @@ pub(crate) fn fire<S: StateRead>(
     Ok(step.events)
 }
 
-/// When the earliest deadline fires that waits: an idle chain makes a block for it.
-///
-/// It may have to walk over many that were cleared; who asks often asks [`deadline_due`].
+/// When the earliest of the deadlines fires that wait within these times: an idle chain makes a block
+/// for it. Looks at no others, for a store is slow to walk over what was cleared.
 ///
 /// # Errors
 /// When the store fails.
-pub fn next_deadline<S: StateRead>(state: &S) -> Result<Option<TimeMs>, StateFault> {
-    let first = DEADLINES.from(state, &fired_to(state)?, 1)?;
+pub fn next_deadline<S: StateRead>(
+    state: &S,
+    within: RangeInclusive<TimeMs>,
+) -> Result<Option<TimeMs>, StateFault> {
+    let from = fired_to(state)?.max(*within.start());
+    let first = DEADLINES.between(state, &from, within.end(), 1)?;
     Ok(first.first().map(|((at, _), ())| *at))
-}
-
-/// Whether a block at that time would fire a deadline. Looks no further than that time.
-///
-/// # Errors
-/// When the store fails.
-pub fn deadline_due<S: StateRead>(state: &S, at: TimeMs) -> Result<bool, StateFault> {
-    let due = DEADLINES.between(state, &fired_to(state)?, &at, 1)?;
-    Ok(!due.is_empty())
 }
 
 /// A time before which no deadline waits.

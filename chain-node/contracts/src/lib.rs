@@ -44,7 +44,7 @@ pub mod testing;
 mod wire;
 
 pub use commitment::state_commitment;
-pub use deadline::{deadline_due, next_deadline};
+pub use deadline::next_deadline;
 pub use execute::{BlockContext, Candidate, Executed, NotAdmitted, VerifyTx, admit, execute_block};
 pub use genesis::genesis_writes;
 pub use state::{StateFault, StateRead, Writes};

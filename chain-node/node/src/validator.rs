@@ -20,6 +20,11 @@ use crate::{
     shared::{Shared, now, stopped},
 };
 
+/// How far ahead of a block's time, and of the clock while none is formed, deadlines are looked for.
+/// Most are cleared long before they would fire, and a store is slow to walk over what was cleared:
+/// looking for the earliest of all would cost more the more was done.
+const SIGHT_MS: TimeMs = 1_000;
+
 /// A validator at work.
 pub(crate) struct Validator<E> {
     engine: E,
@@ -31,6 +36,8 @@ pub(crate) struct Validator<E> {
     job: Option<JoinHandle<Result<(Store, Done), Error>>>,
     built: Option<Execution>,
     wake_at: Option<TimeMs>,
+    /// Up to when deadlines were looked for and none was seen; none while the engine knows of one.
+    clear_until: Option<TimeMs>,
 }
 
 /// What the blocking pool has done.
@@ -45,8 +52,20 @@ pub(crate) fn position(store: &Store) -> Result<Position, Error> {
     Ok(Position {
         height: tip.height,
         time: tip.time,
-        deadline: next_deadline(&store.reader().view())?,
+        deadline: next_deadline(&store.reader().view(), 0..=in_sight(tip.time))?,
     })
+}
+
+fn in_sight(time: TimeMs) -> TimeMs {
+    time.saturating_add(SIGHT_MS)
+}
+
+/// Up to when a position knows that no deadline waits.
+fn clear_until(position: &Position) -> Option<TimeMs> {
+    match position.deadline {
+        Some(_) => None,
+        None => Some(in_sight(position.time)),
+    }
 }
 
 impl<E: Engine> Validator<E> {
@@ -58,6 +77,7 @@ impl<E: Engine> Validator<E> {
         store: Store,
     ) -> Self {
         Self {
+            clear_until: clear_until(&engine.position()),
             engine,
             key,
             shared,
@@ -90,6 +110,10 @@ impl<E: Engine> Validator<E> {
                     .mempool()
                     .waits()
                     .then(|| Input::Waiting { now: now() }),
+                // Half of what is in sight is left by then: time enough to form the block.
+                () = wake(self.clear_until.map(|time| time.saturating_sub(SIGHT_MS / 2))) => {
+                    self.look_ahead()?
+                }
                 () = wake(self.wake_at) => {
                     self.wake_at = None;
                     Some(Input::Tick { now: now() })
@@ -116,6 +140,26 @@ impl<E: Engine> Validator<E> {
             ),
         }
         Ok(None)
+    }
+
+    /// Looks for deadlines where nobody has looked before.
+    fn look_ahead(&mut self) -> Result<Option<Input>, Error> {
+        let Some(seen) = self.clear_until.take() else {
+            return Ok(None);
+        };
+        // The block under way ends with a position that says anew what is in sight.
+        if self.job.is_some() {
+            return Ok(None);
+        }
+        let now = now();
+        let until = in_sight(now);
+        match next_deadline(&self.shared.reader.view(), seen..=until)? {
+            Some(at) => Ok(Some(Input::Deadline { at, now })),
+            None => {
+                self.clear_until = Some(until.max(seen));
+                Ok(None)
+            }
+        }
     }
 
     fn build(&mut self, slot: Slot) -> Result<(), Error> {
@@ -193,6 +237,7 @@ impl<E: Engine> Validator<E> {
                 Input::Built(header)
             }
             Done::Committed { position, ids } => {
+                self.clear_until = clear_until(&position);
                 let mut mempool = self.intake.mempool();
                 mempool.settle(&ids);
                 Input::Committed {

@@ -66,6 +66,7 @@ fn check(name: &str, start: Position, inputs: Vec<Input>, expected: Result<Effec
 fn every_input_has_its_effects() {
     let waiting = |now| Input::Waiting { now };
     let tick = |now| Input::Tick { now };
+    let deadline = |at, now| Input::Deadline { at, now };
     let committed = |position, waiting, now| Input::Committed {
         position,
         waiting,
@@ -112,6 +113,30 @@ fn every_input_has_its_effects() {
         Ok(vec![Effect::Build(first)]),
     );
     check(
+        "a deadline comes into sight: wake up then",
+        idle,
+        vec![deadline(NOW + 50, NOW)],
+        Ok(vec![Effect::WakeAt(NOW + 50)]),
+    );
+    check(
+        "one comes into sight after its time: a block at once",
+        idle,
+        vec![deadline(NOW - 1, NOW)],
+        Ok(vec![Effect::Build(first)]),
+    );
+    check(
+        "a later one changes nothing of the earlier",
+        due,
+        vec![deadline(NOW + 50, NOW - 1)],
+        Ok(vec![Effect::WakeAt(NOW)]),
+    );
+    check(
+        "one comes into sight while a block is under way: the block goes on",
+        idle,
+        vec![waiting(NOW), deadline(NOW - 1, NOW)],
+        Ok(vec![]),
+    );
+    check(
         "a built block is signed",
         idle,
         vec![waiting(NOW), built(first)],
@@ -147,6 +172,18 @@ fn every_input_has_its_effects() {
         "what began to wait meanwhile and went into the block: no empty block",
         idle,
         meanwhile(committed(after, false, NOW + 3)),
+        Ok(vec![]),
+    );
+    check(
+        "the position after a block says anew what is in sight",
+        idle,
+        vec![
+            waiting(NOW),
+            deadline(NOW - 1, NOW),
+            built(first),
+            signed(),
+            committed(after, false, NOW),
+        ],
         Ok(vec![]),
     );
     check(

@@ -339,14 +339,18 @@ fn time_ends_requests_and_grants_and_nothing_else() {
         consent_in(&mut chain, state);
         let executed = chain.block_at(START + 200 * DAY, vec![]);
         assert_eq!(tell(&executed.outcomes[0]), wants, "{state}");
-        assert_eq!(next_deadline(&chain.state).unwrap(), None, "{state}");
+        assert_eq!(
+            next_deadline(&chain.state, 0..=u64::MAX).unwrap(),
+            None,
+            "{state}"
+        );
     }
     // The open part of the exhausted grant's order expires, the grant stays as it is.
     let mut chain = at_work();
     consent_in(&mut chain, "exhausted");
     let executed = chain.block_at(START + 200 * DAY, vec![]);
     assert_eq!(tell(&executed.outcomes[0]), ["part 1 EXPIRED"]);
-    assert_eq!(next_deadline(&chain.state).unwrap(), None);
+    assert_eq!(next_deadline(&chain.state, 0..=u64::MAX).unwrap(), None);
 }
 
 #[test]
@@ -364,7 +368,10 @@ fn what_is_due_and_cannot_fire_yet_is_over_all_the_same() {
         request(terms(), START + 100 * DAY),
     );
     let over = START + 100 * DAY;
-    assert_eq!(next_deadline(&chain.state).unwrap(), Some(over));
+    assert_eq!(
+        next_deadline(&chain.state, 0..=u64::MAX).unwrap(),
+        Some(over)
+    );
 
     let mut longer = terms();
     longer.valid_until_ms += DAY;
@@ -386,10 +393,13 @@ fn what_is_due_and_cannot_fire_yet_is_over_all_the_same() {
         assert_eq!(rejected, &["rejected CONSENT_STATE_CONFLICT"]);
     }
     for _ in 0..2 {
-        assert_eq!(next_deadline(&chain.state).unwrap(), Some(over));
+        assert_eq!(
+            next_deadline(&chain.state, 0..=u64::MAX).unwrap(),
+            Some(over)
+        );
         assert_eq!(tell(&chain.block(vec![]).outcomes[0]), ["consent EXPIRED"]);
     }
-    assert_eq!(next_deadline(&chain.state).unwrap(), None);
+    assert_eq!(next_deadline(&chain.state, 0..=u64::MAX).unwrap(), None);
 }
 
 #[track_caller]

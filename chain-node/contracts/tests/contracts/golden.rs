@@ -100,8 +100,31 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "d3cf91d0463f82c3707edafd56b3678960dafd9462b89d2e3759a1bc10e57579"
+        "a890523280f6b2202d0e2a8654e0c28ffe1ce03d8352d96ce7d907d2467e0e61"
     );
+}
+
+#[test]
+fn a_suspended_source_is_stored_with_who_suspended_it() {
+    use xinqiao_contracts::record::{SourceState, SuspendedBy};
+    let regulator = || "pboc".parse().unwrap();
+    for (state, bytes) in [
+        (SourceState::Registered, "00"),
+        (SourceState::Active, "01"),
+        (SourceState::Suspended(SuspendedBy::Operator), "0200"),
+        (
+            SourceState::Suspended(SuspendedBy::Regulator(regulator())),
+            "02010400000070626f63",
+        ),
+        (
+            SourceState::Suspended(SuspendedBy::Both(regulator())),
+            "02020400000070626f63",
+        ),
+        (SourceState::Retired, "03"),
+    ] {
+        let encoded = hex::encode(borsh::to_vec(&state).unwrap());
+        assert_eq!(encoded, bytes, "{state:?}");
+    }
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! The life of a part, and an order's deadlines.
 
-use xinqiao_contracts::{deadline_due, next_deadline, query, testing::*};
+use std::{cell::RefCell, collections::BTreeMap};
+
+use xinqiao_contracts::{
+    StateFault, StateRead, execute_block, next_deadline, query, state::Pairs, testing::*,
+};
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
     genesis::Parameters,
-    ids::{OrderId, TxId},
+    ids::{OrderId, TimeMs, TxId},
     order::MAX_PARTS,
     wire,
 };
@@ -150,7 +154,7 @@ fn an_order_on_the_ledger_says_all_that_happened_to_it() {
     assert_eq!(txs, [id, delivered, confirmed, rejected]);
     // Closed, it waits for no deadline any more; the grant's own is left.
     assert_eq!(
-        next_deadline(&chain.state).unwrap(),
+        next_deadline(&chain.state, 0..=u64::MAX).unwrap(),
         Some(START + 100 * DAY)
     );
 }
@@ -194,11 +198,89 @@ fn a_deadline_is_due_from_its_moment_on() {
     let mut chain = at_work();
     ordered(&mut chain);
     let deadline = chain.time + 3_600_000;
-    let due = |chain: &Consortium, at| deadline_due(&chain.state, at).unwrap();
-    assert_eq!(next_deadline(&chain.state).unwrap(), Some(deadline));
-    assert!(!due(&chain, deadline - 1) && due(&chain, deadline));
+    let next = |chain: &Consortium, within| next_deadline(&chain.state, within).unwrap();
+    assert_eq!(next(&chain, 0..=u64::MAX), Some(deadline));
+    assert_eq!(next(&chain, 0..=deadline - 1), None);
+    assert_eq!(next(&chain, 0..=deadline), Some(deadline));
+    assert_eq!(next(&chain, deadline..=deadline), Some(deadline));
+    let over = START + 100 * DAY;
+    assert_eq!(next(&chain, deadline + 1..=u64::MAX), Some(over));
     let _ = chain.block_at(deadline, vec![]);
-    assert!(!due(&chain, deadline + DAY) && due(&chain, START + 100 * DAY));
+    assert_eq!(next(&chain, 0..=over - 1), None);
+    assert_eq!(next(&chain, 0..=u64::MAX), Some(over));
+}
+
+/// A state that notes where it was asked for deadlines.
+struct Watched<'a> {
+    state: &'a BTreeMap<Vec<u8>, Vec<u8>>,
+    deadlines: RefCell<Vec<(TimeMs, TimeMs, usize)>>,
+}
+
+impl<'a> Watched<'a> {
+    fn new(chain: &'a Consortium) -> Self {
+        Self {
+            state: &chain.state,
+            deadlines: RefCell::default(),
+        }
+    }
+}
+
+impl StateRead for Watched<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+        StateRead::get(self.state, key)
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Pairs, StateFault> {
+        // The prefix of the table, then the time, big-endian; the end is that of the next.
+        if start[0] == 0x30 {
+            let time = |key: &[u8]| u64::from_be_bytes(key[1..9].try_into().unwrap());
+            let asked = (time(start), time(end) - 1, limit);
+            self.deadlines.borrow_mut().push(asked);
+        }
+        self.state.scan(start, end, limit)
+    }
+
+    fn scan_back(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Pairs, StateFault> {
+        self.state.scan_back(start, end, limit)
+    }
+}
+
+/// Each block looks for deadlines once, and not where older blocks have looked: what it walks over
+/// does not grow with what was done before.
+#[test]
+fn what_a_block_looks_at_for_deadlines_is_bounded() {
+    let mut chain = at_work();
+    let limit = chain.genesis.parameters.max_deadlines_per_block as usize;
+    let many = wire::ConsentTerms {
+        max_uses: 1_000,
+        ..terms()
+    };
+    let grant = granted(&mut chain, many);
+    for _ in 0..40 {
+        let time = chain.time + 333;
+        let watched = Watched::new(&chain);
+        let verifier = PlainVerifier::default();
+        execute_block(&watched, &chain.next_at(time), vec![], &verifier).unwrap();
+        let asked = watched.deadlines.into_inner();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        let (from, to, most) = asked[0];
+        assert_eq!((to, most), (time, limit));
+        assert!(from + 1_000 + 333 >= time, "{from} {time}");
+
+        let short = wire::PlaceOrder {
+            deadline_ms: 5_000,
+            ..order(&grant)
+        };
+        let placed = chain.sign(AGENT, place(short));
+        let cancelled = chain.sign(AGENT, cancel(&placed.meta().id));
+        let _ = chain.block_at(time, vec![placed, cancelled]);
+    }
+    // And who looks ahead looks no further than asked.
+    let watched = Watched::new(&chain);
+    let tip = chain.time;
+    assert_eq!(next_deadline(&watched, tip..=tip + 1_000), Ok(None));
+    let asked = watched.deadlines.into_inner();
+    assert_eq!(asked, [(tip, tip + 1_000, 1)]);
 }
 
 #[test]

@@ -16,7 +16,10 @@
 
 mod authentic;
 mod claims;
+mod findings;
 mod wording;
+
+use std::fmt;
 
 use prost::Message;
 use xinqiao_crypto::sm3;
@@ -32,8 +35,8 @@ use crate::{
 };
 
 pub use self::{
-    authentic::{Moment, Signer, Step},
-    claims::{Claim, Findings, Gap, PartEnd, Standing, Statement},
+    authentic::{Fired, Moment, Signer, Step},
+    findings::{Claim, Findings, Gap, PartEnd, Standing, Statement},
     wording::Sentence,
 };
 
@@ -43,11 +46,29 @@ pub const HEADING: &[u8] = b"xinqiao evidence v1\n";
 /// The most bytes of an evidence file: room for one whole batch of digests for each of 64 parts.
 pub const MAX_FILE_BYTES: usize = 80 << 20;
 
-/// The most receipts of one bundle.
+/// The most receipts of one bundle, those of transactions and of blocks together.
 pub const MAX_RECEIPTS: usize = 1_000;
 
 /// The digest's line: 64 digits and a line feed.
 const DIGEST_LINE: usize = 65;
+
+/// What a bundle is made of, by its place in its list, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// The receipt of a transaction.
+    Receipt(usize),
+    /// The receipt of a block's own outcome.
+    Block(usize),
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Receipt(place) => write!(out, "receipt {place}"),
+            Self::Block(place) => write!(out, "block {place}"),
+        }
+    }
+}
 
 /// Why a file is no evidence at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,30 +115,30 @@ pub enum EvidenceFault {
     #[error("the newest header of the evidence is not certified: {0}")]
     Tip(Uncertified),
     /// A receipt proves nothing.
-    #[error("receipt {receipt} proves nothing: {why}")]
+    #[error("{piece} proves nothing: {why}")]
     Receipt {
-        /// Place of the receipt in the bundle, from 0.
-        receipt: usize,
+        /// Which one.
+        piece: Piece,
         /// What is wrong with it.
         why: Unproven,
     },
     /// A receipt's block is not part of the history that the newest header stands for.
     #[error(
-        "receipt {receipt}: its block at height {height} is not shown to be part of the history that ends at height {tip}"
+        "{piece}: its block at height {height} is not shown to be part of the history that ends at height {tip}"
     )]
     History {
-        /// Place of the receipt in the bundle, from 0.
-        receipt: usize,
+        /// Which receipt.
+        piece: Piece,
         /// Height of its block.
         height: Height,
         /// Height of the newest header.
         tip: Height,
     },
     /// Receipts are not in the order of the ledger, each once.
-    #[error("receipt {receipt} does not come after the one before it on the ledger")]
+    #[error("{piece} does not come after the one before it on the ledger")]
     OutOfOrder {
-        /// Place of the receipt in the bundle, from 0.
-        receipt: usize,
+        /// Which one.
+        piece: Piece,
     },
     /// A transaction was not signed by the key that it names.
     #[error("receipt {receipt}: the signature of transaction {id} is not that of its signer")]

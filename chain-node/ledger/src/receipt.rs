@@ -1,4 +1,5 @@
-//! Receipts: proof that a transaction was ordered and what it came to.
+//! Receipts: proof that a transaction was ordered and what it came to, and of what a block recorded
+//! by itself.
 
 use xinqiao_crypto::{Digest, merkle};
 
@@ -6,7 +7,7 @@ use crate::{
     block::{Certificate, Certified, Header, Uncertified, ValidatorSet},
     ids::{ChainId, TxId},
     malformed::{Malformed, fixed, list, required},
-    outcome::Outcome,
+    outcome::{Event, Outcome},
     tx::Tx,
     wire,
 };
@@ -108,6 +109,25 @@ impl Proven {
     }
 }
 
+/// A block's own outcome whose certificate and path were checked: nothing else makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvenBlock {
+    header: Certified,
+    events: Vec<Event>,
+}
+
+impl ProvenBlock {
+    /// The certified header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What happened because deadlines had passed, before any of the block's transactions.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+}
+
 /// Why a receipt proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
@@ -126,6 +146,45 @@ pub enum Unproven {
     /// The outcome is not in the block, or not this transaction's.
     #[error("the path does not lead from this transaction's outcome to the header's root")]
     OutcomePath,
+    /// The outcome is not the block's own.
+    #[error("the path does not lead from the block's own outcome to the header's root")]
+    BlockOutcomePath,
+}
+
+/// A header of this chain under its certificate.
+fn certified(
+    header: &[u8],
+    certificate: Option<&wire::Certificate>,
+    validators: &ValidatorSet,
+    chain: &ChainId,
+) -> Result<Certified, Unproven> {
+    let header = Header::parse(header)?;
+    if header.chain != *chain {
+        return Err(Unproven::OtherChain);
+    }
+    let certificate = Certificate::try_from(required("certificate", certificate)?)?;
+    Ok(certificate.check(header, validators)?)
+}
+
+/// Checks the proof of a block's own outcome against the validators in force at its height.
+///
+/// # Errors
+/// With the first thing that is wrong.
+pub fn check_block(
+    wire: &wire::BlockReceipt,
+    validators: &ValidatorSet,
+    chain: &ChainId,
+) -> Result<ProvenBlock, Unproven> {
+    let header = certified(&wire.header, wire.certificate.as_ref(), validators, chain)?;
+    let (id, outcome) = Outcome::parse(&wire.outcome)?;
+    let path = Path::try_from(required("outcome_path", wire.outcome_path.as_ref())?)?;
+    let first = path.index == 0
+        && path.size == u64::from(header.tx_count) + 1
+        && path.leads(merkle::leaf_hash(&wire.outcome), header.outcome_root);
+    match (id, outcome) {
+        (None, Outcome::Applied(events)) if first => Ok(ProvenBlock { header, events }),
+        _ => Err(Unproven::BlockOutcomePath),
+    }
 }
 
 /// Checks a receipt against the validators in force at its height.
@@ -137,12 +196,7 @@ pub fn check(
     validators: &ValidatorSet,
     chain: &ChainId,
 ) -> Result<Proven, Unproven> {
-    let header = Header::parse(&wire.header)?;
-    if header.chain != *chain {
-        return Err(Unproven::OtherChain);
-    }
-    let certificate = Certificate::try_from(required("certificate", wire.certificate.as_ref())?)?;
-    let header = certificate.check(header, validators)?;
+    let header = certified(&wire.header, wire.certificate.as_ref(), validators, chain)?;
     let tx = Tx::parse(&wire.transaction)?;
     let tx_path = Path::try_from(required(
         "transaction_path",

@@ -1,5 +1,5 @@
-//! Gathering the evidence of one order: every transaction that it rests on, each with its receipt
-//! and its path to one certified header. Whether it proves anything is for the reader to check.
+//! Gathering the evidence of one order: every transaction that it rests on, and every block that
+//! recorded a deadline of it, each with its receipt and its path to one certified header. Whether it proves anything is for the reader to check.
 
 use std::collections::BTreeSet;
 
@@ -46,6 +46,16 @@ impl From<NoEvidence> for Status {
     }
 }
 
+/// What an order rests on.
+struct Basis {
+    /// Transactions.
+    places: BTreeSet<Place>,
+    /// Blocks whose deadlines changed something of it.
+    blocks: BTreeSet<Height>,
+    /// The key that its deliveries are sealed to.
+    recipient: KeyId,
+}
+
 /// The bundle of one order.
 pub(crate) fn gather(
     replica: &Replica,
@@ -54,25 +64,38 @@ pub(crate) fn gather(
     let reader = replica.reader();
     let view = replica.state();
     let tip = view.tip()?;
-    let mut places = order_places(reader, &view, order)?;
-    places.extend(key_places(reader, &view, &places)?);
-    if places.len() > MAX_RECEIPTS {
+    let mut basis = basis(reader, &view, order)?;
+    basis.places.extend(key_places(reader, &view, &basis)?);
+    if basis.places.len() + basis.blocks.len() > MAX_RECEIPTS {
         return Err(NoEvidence::TooMuch);
     }
     let head = reader
         .head(tip.height)?
         .ok_or_else(|| damaged(tip.height, "the tip's header is missing"))?;
-    let receipts = places
+    let history_path = |height| {
+        if height == tip.height {
+            return Ok(None);
+        }
+        let path = reader.history_path(height, tip.height)?;
+        Ok::<_, StoreError>(Some((&path).into()))
+    };
+    let receipts = basis
+        .places
         .into_iter()
         .map(|place| {
-            let history_path = if place.height == tip.height {
-                None
-            } else {
-                Some((&reader.history_path(place.height, tip.height)?).into())
-            };
             Ok(wire::EvidenceReceipt {
                 receipt: Some(reader.receipt_at(place)?),
-                history_path,
+                history_path: history_path(place.height)?,
+            })
+        })
+        .collect::<Result<_, StoreError>>()?;
+    let blocks = basis
+        .blocks
+        .into_iter()
+        .map(|height| {
+            Ok(wire::EvidenceBlock {
+                receipt: Some(reader.block_receipt(height)?),
+                history_path: history_path(height)?,
             })
         })
         .collect::<Result<_, StoreError>>()?;
@@ -83,16 +106,13 @@ pub(crate) fn gather(
         receipts,
         tip_header: head.encoded,
         tip_certificate: Some(head.certificate),
+        blocks,
     })
 }
 
 /// What the order rests on: the consent and its changes, the registrations of the parts' roots, the
 /// order and all that became of it.
-fn order_places(
-    reader: &Reader,
-    state: &impl StateRead,
-    id: &OrderId,
-) -> Result<BTreeSet<Place>, NoEvidence> {
+fn basis(reader: &Reader, state: &impl StateRead, id: &OrderId) -> Result<Basis, NoEvidence> {
     let order = query::order(state, id)?.ok_or(NoEvidence::NoOrder)?;
     let mut history = query::grant_history(state, &order.placed.grant, MAX_RECEIPTS + 1)?;
     history.extend(query::order_history(state, id, MAX_RECEIPTS + 1)?);
@@ -104,35 +124,45 @@ fn order_places(
             index: part.registered_tx_index,
         })
         .collect();
+    let mut blocks = BTreeSet::new();
     for HistoryRecord { height, tx } in history {
-        // Deadlines that fired have no transaction; the block's own outcome tells of them.
-        if let Some(tx) = tx {
-            let place = reader
-                .place(&tx)?
-                .ok_or_else(|| damaged(height, "a transaction of the history is missing"))?;
-            places.insert(place);
+        match tx {
+            Some(tx) => {
+                let place = reader
+                    .place(&tx)?
+                    .ok_or_else(|| damaged(height, "a transaction of the history is missing"))?;
+                places.insert(place);
+            }
+            // A deadline that fired: the block's own outcome tells of it.
+            None => drop(blocks.insert(height)),
         }
     }
-    Ok(places)
+    Ok(Basis {
+        places,
+        blocks,
+        recipient: order.placed.recipient,
+    })
 }
 
-/// The transactions that brought the signers' keys, as far as the genesis did not: without them a
-/// reader could not check the signatures.
+/// The transactions that brought the keys which signed, and the key that is sealed to, as far as the
+/// genesis did not: without them a reader could not check the signatures, nor whose key that is.
 fn key_places(
     reader: &Reader,
     state: &impl StateRead,
-    places: &BTreeSet<Place>,
+    basis: &Basis,
 ) -> Result<BTreeSet<Place>, NoEvidence> {
     let mut found = BTreeSet::new();
     let mut known = BTreeSet::new();
-    let mut unseen: Vec<Place> = places.iter().copied().collect();
+    let mut unseen = vec![basis.recipient];
+    for place in &basis.places {
+        unseen.push(tx_at(reader, *place)?.meta().signer);
+    }
     // Whoever brought a key has signed with one that may have been brought in turn.
-    while let Some(place) = unseen.pop() {
-        let signer = tx_at(reader, place)?.meta().signer;
-        if !known.insert(signer) {
+    while let Some(key) = unseen.pop() {
+        if !known.insert(key) {
             continue;
         }
-        let Some(record) = table::KEYS.get(state, &signer)? else {
+        let Some(record) = table::KEYS.get(state, &key)? else {
             continue;
         };
         if record.valid_from == 0 {
@@ -146,8 +176,8 @@ fn key_places(
                 height: record.valid_from,
                 index,
             };
-            if brings(tx.action(), &signer) && !places.contains(&place) && found.insert(place) {
-                unseen.push(place);
+            if brings(tx.action(), &key) && found.insert(place) {
+                unseen.push(tx.meta().signer);
             }
         }
     }

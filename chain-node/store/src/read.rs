@@ -250,6 +250,27 @@ impl Reader {
         })
     }
 
+    /// Proof of what a block recorded by itself.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged, or the chain is not that high.
+    pub fn block_receipt(&self, height: Height) -> Result<wire::BlockReceipt, Error> {
+        let damaged = |what: &str| Error::damaged(height, what);
+        let head = (self.head(height)?).ok_or_else(|| damaged("the header is missing"))?;
+        let mut outcomes =
+            (self.encoded_outcomes(height)?).ok_or_else(|| damaged("the outcomes are missing"))?;
+        let leaves: Vec<Digest> = (outcomes.iter())
+            .map(|bytes| merkle::leaf_hash(bytes))
+            .collect();
+        let path = Path::of(&leaves, 0).map_err(|fault| Error::damaged(height, fault))?;
+        Ok(wire::BlockReceipt {
+            header: head.encoded,
+            certificate: Some(head.certificate),
+            outcome: outcomes.swap_remove(0),
+            outcome_path: Some((&path).into()),
+        })
+    }
+
     /// The receipt of a transaction, if it was ordered.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use xinqiao_crypto::{KeyId, PublicKey, merkle};
 
-use super::{EvidenceFault, MAX_RECEIPTS};
+use super::{EvidenceFault, MAX_RECEIPTS, Piece};
 use crate::{
     action::Action,
     block::{Certificate, Certified, Header},
@@ -24,8 +24,9 @@ use crate::{
 pub struct Moment {
     /// Height of the block.
     pub height: Height,
-    /// Index of the transaction within the block.
-    pub index: u64,
+    /// Index of the transaction within the block; none for the block's own outcome, which comes
+    /// before them all.
+    pub index: Option<u64>,
     /// Time of the block.
     pub time: TimeMs,
 }
@@ -94,11 +95,22 @@ impl Step {
     }
 }
 
+/// One authentic outcome of a block itself: what its deadlines did. Nobody signed it but those who
+/// certified the block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fired {
+    /// When.
+    pub at: Moment,
+    /// What happened, to whatever order or grant.
+    pub events: Vec<Event>,
+}
+
 /// All of a bundle, authentic.
 pub(super) struct Authentic {
     pub(super) tip: Certified,
     pub(super) tip_signatures: usize,
     pub(super) steps: Vec<Step>,
+    pub(super) fired: Vec<Fired>,
     pub(super) keys: Keys,
 }
 
@@ -189,10 +201,11 @@ pub(super) fn check(
             genesis: ours,
         });
     }
-    if bundle.receipts.len() > MAX_RECEIPTS {
+    let got = bundle.receipts.len() + bundle.blocks.len();
+    if got > MAX_RECEIPTS {
         let problem = Problem::TooMany {
             max: MAX_RECEIPTS,
-            got: bundle.receipts.len(),
+            got,
         };
         return Err(Malformed::new("bundle.receipts", problem).into());
     }
@@ -215,28 +228,20 @@ pub(super) fn check(
     let mut keys = Keys::of(genesis);
     let mut steps: Vec<Step> = Vec::with_capacity(bundle.receipts.len());
     for (place, wire) in bundle.receipts.iter().enumerate() {
-        let refused = |why: Unproven| EvidenceFault::Receipt {
-            receipt: place,
-            why,
-        };
+        let piece = Piece::Receipt(place);
+        let refused = |why: Unproven| EvidenceFault::Receipt { piece, why };
         let inner =
             required("receipt", wire.receipt.as_ref()).map_err(|fault| refused(fault.into()))?;
         let proven = receipt::check(inner, &validators, &ours).map_err(refused)?;
-        let path = wire.history_path.as_ref();
-        if !in_history(&proven, path, &tip).map_err(|fault| refused(fault.into()))? {
-            return Err(EvidenceFault::History {
-                receipt: place,
-                height: proven.header().height,
-                tip: tip.height,
-            });
-        }
+        let header = proven.header();
+        in_history(piece, header, wire.history_path.as_ref(), &tip)?;
         let at = Moment {
-            height: proven.header().height,
-            index: proven.index(),
-            time: proven.header().time,
+            height: header.height,
+            index: Some(proven.index()),
+            time: header.time,
         };
         if steps.last().is_some_and(|last| last.at >= at) {
-            return Err(EvidenceFault::OutOfOrder { receipt: place });
+            return Err(EvidenceFault::OutOfOrder { piece });
         }
         let signer = signer(&proven, &keys, genesis).ok_or(EvidenceFault::Signature {
             receipt: place,
@@ -252,30 +257,66 @@ pub(super) fn check(
             outcome: proven.outcome().clone(),
         });
     }
+    let mut fired: Vec<Fired> = Vec::with_capacity(bundle.blocks.len());
+    for (place, wire) in bundle.blocks.iter().enumerate() {
+        let piece = Piece::Block(place);
+        let refused = |why: Unproven| EvidenceFault::Receipt { piece, why };
+        let inner =
+            required("receipt", wire.receipt.as_ref()).map_err(|fault| refused(fault.into()))?;
+        let proven = receipt::check_block(inner, &validators, &ours).map_err(refused)?;
+        let header = proven.header();
+        in_history(piece, header, wire.history_path.as_ref(), &tip)?;
+        let at = Moment {
+            height: header.height,
+            index: None,
+            time: header.time,
+        };
+        if fired.last().is_some_and(|last| last.at >= at) {
+            return Err(EvidenceFault::OutOfOrder { piece });
+        }
+        fired.push(Fired {
+            at,
+            events: proven.events().to_vec(),
+        });
+    }
     Ok(Authentic {
         tip,
         tip_signatures: certificate.signatures.len(),
         steps,
+        fired,
         keys,
     })
 }
 
-/// Whether a receipt's header is the tip or leads to its history: the tip's `history_root` is over
-/// the hashes of headers 1 to one before it, each hashed as a leaf.
+/// Refuses a receipt whose header neither is the tip nor leads to its history: the tip's
+/// `history_root` is over the hashes of headers 1 to one before it, each hashed as a leaf.
 fn in_history(
-    proven: &Proven,
+    piece: Piece,
+    header: &Header,
     path: Option<&wire::MerklePath>,
     tip: &Certified,
-) -> Result<bool, Malformed> {
-    let header = proven.header();
-    let Some(path) = path else {
-        return Ok(header.hash() == tip.hash());
+) -> Result<(), EvidenceFault> {
+    let shown = match path {
+        None => header.hash() == tip.hash(),
+        Some(path) => {
+            let path = Path::try_from(path).map_err(|fault| EvidenceFault::Receipt {
+                piece,
+                why: fault.within("history_path").into(),
+            })?;
+            let leaf = merkle::leaf_hash(header.hash().as_bytes());
+            path.size == tip.height - 1
+                && path.index == header.height - 1
+                && path.leads(leaf, tip.history_root)
+        }
     };
-    let path = Path::try_from(path).map_err(|fault| fault.within("history_path"))?;
-    let leaf = merkle::leaf_hash(header.hash().as_bytes());
-    Ok(path.size == tip.height - 1
-        && path.index == header.height - 1
-        && path.leads(leaf, tip.history_root))
+    if shown {
+        return Ok(());
+    }
+    Err(EvidenceFault::History {
+        piece,
+        height: header.height,
+        tip: tip.height,
+    })
 }
 
 /// Who signed it; none when the key is known and did not.

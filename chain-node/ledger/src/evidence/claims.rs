@@ -4,238 +4,22 @@
 //! the outside: what the file shows is proven, what it lacks is not shown, and what the certified
 //! record says against itself is contradicted, which only a quorum that broke its rules can cause.
 
-use std::collections::BTreeMap;
-
-use xinqiao_crypto::{Digest, KeyId};
-
 use super::{
     EvidenceFault,
-    authentic::{Authentic, Keys, Moment, Signer, Step},
+    authentic::{Authentic, Fired, Keys, Moment, Signer, Step},
+    findings::{Claim, Findings, Gap, PartEnd, Standing, Statement},
 };
 use crate::{
     action::{Action, Delivery},
-    catalogue::Catalogue,
     consent::ConsentTerms,
     genesis::Genesis,
-    ids::{ChainId, GrantId, HeaderHash, ItemCode, OrderId, OrgId, SourceId, TimeMs},
+    ids::{ItemCode, OrderId, OrgId, SourceId, TimeMs},
     malformed::{Malformed, Problem},
     member::KeyRole,
     order::{OrderPart, PartIndex, PlaceOrder},
     outcome::{Event, Outcome},
     wire::{ConsentStatus, PartStatus},
 };
-
-/// What an evidence file proves, leaves open, and says against itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Findings {
-    /// Name of the consortium.
-    pub consortium: String,
-    /// Its chain.
-    pub chain: ChainId,
-    /// The order.
-    pub order: OrderId,
-    /// Hash of the newest header, which stands for all history before it.
-    pub tip: HeaderHash,
-    /// Height and time of that header: the evidence speaks of nothing later.
-    pub until: Moment,
-    /// Every transaction of the file, in the order of the ledger.
-    pub steps: Vec<Step>,
-    /// What follows from them, in the order of an order's life.
-    pub claims: Vec<Claim>,
-    pub(super) names: BTreeMap<OrgId, String>,
-    pub(super) catalogue: Catalogue,
-}
-
-impl Findings {
-    /// Whether every claim is proven.
-    pub fn all_proven(&self) -> bool {
-        self.claims
-            .iter()
-            .all(|claim| claim.standing == Standing::Proven)
-    }
-
-    /// Whether the certified record contradicts itself anywhere.
-    pub fn contradicted(&self) -> bool {
-        self.claims
-            .iter()
-            .any(|claim| matches!(claim.standing, Standing::Contradicted(_)))
-    }
-}
-
-/// One thing that evidence can show.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Claim {
-    /// What is claimed.
-    pub statement: Statement,
-    /// Whether it is shown.
-    pub standing: Standing,
-}
-
-/// Whether a claim is shown.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
-    /// The file proves it.
-    Proven,
-    /// The file leaves it open.
-    NotShown(Gap),
-    /// The certified record says otherwise.
-    Contradicted(Gap),
-}
-
-/// What is claimed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Statement {
-    /// All transactions are of one history that a quorum certified.
-    OneHistory {
-        /// Transactions of the file.
-        transactions: usize,
-        /// Validators that signed the newest header.
-        signatures: usize,
-        /// Validators that there are.
-        validators: usize,
-    },
-    /// Each transaction was signed by the key that it names, checked here.
-    Signed {
-        /// Signatures checked here.
-        checked: usize,
-        /// Transactions of the file.
-        of: usize,
-    },
-    /// The order was placed.
-    Ordered {
-        /// When.
-        at: Moment,
-        /// By whom.
-        institution: Option<OrgId>,
-        /// What it said.
-        order: PlaceOrder,
-        /// How many parts the contract made of it.
-        parts: usize,
-        /// Items that no source held.
-        missing: Vec<ItemCode>,
-    },
-    /// Deliveries are sealed to a key of the institution.
-    Recipient(KeyId),
-    /// Consent had been given before.
-    Granted {
-        /// The grant.
-        grant: GrantId,
-        /// When, and by whom.
-        given: Option<(Moment, Signer)>,
-    },
-    /// The grant's terms cover the order.
-    Covered(GrantId),
-    /// The grant was in force.
-    Live {
-        /// The grant.
-        grant: GrantId,
-        /// When it had to be: at the order, or at the delivery of a part.
-        part: Option<(PartIndex, SourceId)>,
-    },
-    /// The source had registered its report's root before.
-    Registered {
-        /// The part.
-        part: PartIndex,
-        /// What the order fixed for it.
-        fixed: OrderPart,
-        /// When it was registered, if the file has it.
-        at: Option<Moment>,
-    },
-    /// A delivery was recorded, of the root that the order fixed and of no other items.
-    Delivered {
-        /// The part.
-        part: PartIndex,
-        /// The source.
-        source: SourceId,
-        /// When, by whom and what.
-        record: Option<(Moment, Signer, Delivery)>,
-    },
-    /// How a part ended.
-    Ended {
-        /// The part.
-        part: PartIndex,
-        /// The source.
-        source: SourceId,
-        /// How, as far as the file shows.
-        end: PartEnd,
-        /// When.
-        at: Option<Moment>,
-    },
-    /// The order was disputed, or a dispute settled.
-    Dispute {
-        /// When.
-        at: Moment,
-        /// Whether it was settled.
-        settled: bool,
-    },
-}
-
-/// How a part ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PartEnd {
-    /// The institution opened it and found each item to lead to the registered root.
-    Confirmed,
-    /// The institution found it wrong, with the reason code.
-    Mismatched(String),
-    /// The source refused it, with the reason code.
-    Rejected(String),
-    /// The deadline passed.
-    Expired,
-    /// The institution withdrew the order.
-    Cancelled,
-    /// Consent was gone before the delivery.
-    ConsentRevoked,
-    /// The file shows no end. This is the last that it shows.
-    Open(PartStatus),
-}
-
-/// Why a claim is not shown, or what contradicts it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gap {
-    /// Keys of some signers are neither in the genesis nor in the file.
-    KeysAbsent(usize),
-    /// The file has no receipt of the grant before the order.
-    NoGrant,
-    /// The file has no receipt of the registration.
-    NoRegistration,
-    /// The file has no receipt of the delivery.
-    NoDelivery,
-    /// The file has no receipt of the part's end.
-    NoEnd,
-    /// The key is none that the genesis or the file has for the institution.
-    RecipientUnknown,
-    /// The grant is for another subject.
-    OtherSubject,
-    /// The grant is for another institution.
-    OtherInstitution(OrgId),
-    /// The grant is for another branch.
-    OtherBranch,
-    /// The grant does not cover the purpose.
-    Purpose,
-    /// The grant does not cover an item.
-    Item(ItemCode),
-    /// The grant does not cover a source.
-    Source(SourceId),
-    /// The grant was not valid at that time.
-    Validity {
-        /// First moment of validity.
-        from: TimeMs,
-        /// First moment after validity.
-        until: TimeMs,
-    },
-    /// The last change of the grant before it left it in this state.
-    Stood(ConsentStatus),
-    /// The registration came after the order, or not at the height that the order names.
-    RegisteredElsewhen(Moment),
-    /// The root is not the one that the order fixed.
-    Root(Digest),
-    /// The items are not those that the order fixed.
-    Items,
-    /// Another organisation signed it than the one that had to.
-    SignedBy(OrgId),
-    /// It does not come after what it must follow.
-    Sequence,
-}
 
 /// Draws all claims.
 pub(super) fn find(
@@ -247,14 +31,16 @@ pub(super) fn find(
         tip,
         tip_signatures,
         steps,
+        fired,
         keys,
     } = authentic;
-    let trace = Trace::of(&steps, &keys, id)?;
+    let trace = Trace::of(&steps, &fired, &keys, id)?;
     let unknown = steps.iter().filter(|step| !step.signer.is_known()).count();
     let mut claims = vec![
         Claim {
             statement: Statement::OneHistory {
                 transactions: steps.len(),
+                blocks: fired.len(),
                 signatures: tip_signatures,
                 validators: genesis.validators.len(),
             },
@@ -284,19 +70,31 @@ pub(super) fn find(
         tip: tip.hash(),
         until: Moment {
             height: tip.height,
-            index: u64::from(tip.tx_count),
+            index: Some(u64::from(tip.tx_count)),
             time: tip.time,
         },
         claims,
         steps,
+        fired,
         names: keys.into_names(),
         catalogue: genesis.catalogue.clone(),
     })
 }
 
+/// What a transaction or a block itself changed.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    at: Moment,
+    events: &'a [Event],
+    /// The transaction; none if the block did it itself.
+    step: Option<&'a Step>,
+}
+
 /// An order among the transactions that it rests on.
 struct Trace<'a> {
     steps: &'a [Step],
+    /// What the steps and the blocks themselves changed, in the order of the ledger.
+    changes: Vec<Change<'a>>,
     keys: &'a Keys,
     id: OrderId,
     /// The step that placed it.
@@ -304,12 +102,18 @@ struct Trace<'a> {
     order: &'a PlaceOrder,
     parts: Vec<OrderPart>,
     missing: Vec<ItemCode>,
+    deadline: TimeMs,
     /// The grant before the order, if the file has it.
     grant: Option<(&'a Step, &'a ConsentTerms)>,
 }
 
 impl<'a> Trace<'a> {
-    fn of(steps: &'a [Step], keys: &'a Keys, id: OrderId) -> Result<Self, EvidenceFault> {
+    fn of(
+        steps: &'a [Step],
+        fired: &'a [Fired],
+        keys: &'a Keys,
+        id: OrderId,
+    ) -> Result<Self, EvidenceFault> {
         let placed = steps
             .iter()
             .find(|step| OrderId::from(step.id) == id)
@@ -365,14 +169,28 @@ impl<'a> Trace<'a> {
                 }
                 _ => None,
             });
+        let by_transactions = steps.iter().map(|step| Change {
+            at: step.at,
+            events: step.events(),
+            step: Some(step),
+        });
+        let by_blocks = fired.iter().map(|block| Change {
+            at: block.at,
+            events: &block.events,
+            step: None,
+        });
+        let mut changes: Vec<_> = by_transactions.chain(by_blocks).collect();
+        changes.sort_by_key(|change| change.at);
         Ok(Self {
             steps,
+            changes,
             keys,
             id,
             placed,
             order,
             parts,
             missing,
+            deadline: made.deadline_ms,
             grant,
         })
     }
@@ -492,10 +310,10 @@ impl<'a> Trace<'a> {
             return Standing::NotShown(Gap::NoGrant);
         };
         let last = self
-            .steps
+            .changes
             .iter()
-            .take_while(|step| step.at < *at)
-            .flat_map(Step::events)
+            .take_while(|change| change.at < *at)
+            .flat_map(|change| change.events)
             .filter_map(|event| match event {
                 Event::ConsentChanged(changed) if changed.grant == self.order.grant.as_bytes() => {
                     Some(changed.status())
@@ -543,13 +361,13 @@ impl<'a> Trace<'a> {
         claims.push(Claim {
             standing: match ended {
                 None => Standing::NotShown(Gap::NoEnd),
-                Some(step) => standing(self.ended(&end, step, delivery.map(|(step, _)| step))),
+                Some(change) => standing(self.ended(&end, change, delivery.map(|(step, _)| step))),
             },
             statement: Statement::Ended {
                 part,
                 source: fixed.source.clone(),
                 end,
-                at: ended.map(|step| step.at),
+                at: ended.map(|change| change.at),
             },
         });
         claims
@@ -609,7 +427,7 @@ impl<'a> Trace<'a> {
                 if record.part.order == self.id
                     && record.part.part == part
                     && self
-                        .changed(step, part)
+                        .changed(step.events(), part)
                         .any(|(status, _)| status == PartStatus::Delivered) =>
             {
                 Some((step, record))
@@ -618,14 +436,14 @@ impl<'a> Trace<'a> {
         })
     }
 
-    /// What a step made of a part.
+    /// What events made of a part.
     fn changed(
         &self,
-        step: &'a Step,
+        events: &'a [Event],
         part: PartIndex,
     ) -> impl Iterator<Item = (PartStatus, &'a str)> {
         let id = self.id;
-        step.events().iter().filter_map(move |event| match event {
+        events.iter().filter_map(move |event| match event {
             Event::PartChanged(changed)
                 if changed.order == id.as_bytes() && changed.part == u32::from(part) =>
             {
@@ -669,17 +487,19 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// How a part ended, and the step that ended it.
-    fn end(&self, part: PartIndex) -> (PartEnd, Option<&'a Step>) {
+    /// How a part ended, and the change that ended it.
+    fn end(&self, part: PartIndex) -> (PartEnd, Option<Change<'a>>) {
         let mut last = PartStatus::Placed;
-        for step in self.steps {
-            for (status, reason) in self.changed(step, part) {
+        for change in &self.changes {
+            for (status, reason) in self.changed(change.events, part) {
                 last = status;
                 let end = match status {
                     PartStatus::Confirmed => PartEnd::Confirmed,
                     PartStatus::Mismatched => PartEnd::Mismatched(reason.to_owned()),
                     PartStatus::Rejected => PartEnd::Rejected(reason.to_owned()),
-                    PartStatus::Expired => PartEnd::Expired,
+                    PartStatus::Expired => PartEnd::Expired {
+                        deadline: self.deadline,
+                    },
                     PartStatus::Cancelled => PartEnd::Cancelled,
                     PartStatus::ConsentRevoked => PartEnd::ConsentRevoked,
                     PartStatus::Unspecified
@@ -687,19 +507,24 @@ impl<'a> Trace<'a> {
                     | PartStatus::Accepted
                     | PartStatus::Delivered => continue,
                 };
-                return (end, Some(step));
+                return (end, Some(*change));
             }
         }
         (PartEnd::Open(last), None)
     }
 
-    fn ended(&self, end: &PartEnd, step: &Step, delivery: Option<&Step>) -> Result<(), Gap> {
-        if step.at <= self.placed.at {
+    fn ended(&self, end: &PartEnd, by: Change<'_>, delivery: Option<&Step>) -> Result<(), Gap> {
+        if by.at <= self.placed.at {
             return Err(Gap::Sequence);
         }
-        match end {
+        match (end, by.step) {
+            // A deadline needs nobody's word, but it must have passed.
+            (PartEnd::Expired { deadline }, _) if by.at.time < *deadline => Err(Gap::Early),
+            (PartEnd::Expired { .. }, _) if delivery.is_some() => Err(Gap::Sequence),
+            (PartEnd::Expired { .. }, _) => Ok(()),
+            (_, None) => Err(Gap::Unsigned),
             // The institution's own word: by it, and on something delivered before.
-            PartEnd::Confirmed | PartEnd::Mismatched(_) => {
+            (PartEnd::Confirmed | PartEnd::Mismatched(_), Some(step)) => {
                 if delivery.is_some_and(|delivery| delivery.at >= step.at) {
                     return Err(Gap::Sequence);
                 }

@@ -2,7 +2,7 @@
 
 use super::{
     authentic::{Moment, Signer},
-    claims::{Claim, Findings, Gap, PartEnd, Standing, Statement},
+    findings::{Claim, Findings, Gap, PartEnd, Standing, Statement},
 };
 use crate::{
     ids::{ItemCode, OrgId, SourceId, TimeMs},
@@ -106,19 +106,31 @@ impl Words<'_> {
         match statement {
             Statement::OneHistory {
                 transactions,
+                blocks,
                 signatures,
                 validators,
             } => {
                 let (name, height) = (&self.findings.consortium, self.findings.until.height);
                 let time = (self.time)(self.findings.until.time);
+                let (en, zh) = match blocks {
+                    0 => (String::new(), String::new()),
+                    1 => (
+                        " and the one block outcome".to_owned(),
+                        "和 1 个区块自身结果".to_owned(),
+                    ),
+                    more => (
+                        format!(" and {more} block outcomes"),
+                        format!("和 {more} 个区块自身结果"),
+                    ),
+                };
                 both(
                     format!(
-                        "All {transactions} transactions of this file belong to the one history of \
+                        "All {transactions} transactions{en} of this file belong to the one history of \
                          {name} that ends at height {height} ({time}), certified by {signatures} \
                          of {validators} validators"
                     ),
                     format!(
-                        "本文件的 {transactions} 笔交易均属于“{name}”截至高度 {height}（{time}）的同一历史，由 {validators} 个验证者中的 {signatures} 个认证"
+                        "本文件的 {transactions} 笔交易{zh}均属于“{name}”截至高度 {height}（{time}）的同一历史，由 {validators} 个验证者中的 {signatures} 个认证"
                     ),
                 )
             }
@@ -243,7 +255,7 @@ impl Words<'_> {
             Statement::Ended {
                 source, end, at, ..
             } => {
-                let (en, zh) = ending(source, end);
+                let (en, zh) = self.ending(source, end);
                 match at.as_ref().map(|at| self.moment(at)) {
                     None => both(en, zh),
                     Some(at) => both(format!("{en} {}", at.en), format!("{zh}，时间{}", at.zh)),
@@ -337,9 +349,8 @@ impl Words<'_> {
                 "本文件没有该交付的收据",
             ),
             Gap::NoEnd => both(
-                "This file has no receipt of how it ended; a deadline that passes is recorded by \
-                 the block itself and has none",
-                "本文件没有其结果的收据；超过期限由区块自身记录，没有收据",
+                "This file has no receipt of how it ended, neither a transaction's nor a block's",
+                "本文件没有其结果的收据，无论是交易的还是区块自身的",
             ),
             Gap::RecipientUnknown => both(
                 "Neither the genesis nor this file gives the institution such a key",
@@ -415,6 +426,11 @@ impl Words<'_> {
                 "It does not come after what it must follow",
                 "其先后次序不符",
             ),
+            Gap::Early => both("That block came before the deadline", "该区块早于期限"),
+            Gap::Unsigned => both(
+                "The block records it by itself, without the signed transaction that it takes",
+                "由区块自身记录，缺少必需的已签名交易",
+            ),
         }
     }
 
@@ -467,6 +483,55 @@ impl Words<'_> {
         }
     }
 
+    fn ending(&self, source: &SourceId, end: &PartEnd) -> (String, String) {
+        match end {
+            PartEnd::Confirmed => (
+                format!(
+                    "The institution opened the delivery of {source} and found every item to lead to \
+                     the registered root"
+                ),
+                format!("机构打开了 {source} 的交付，各项均可推导至登记的根"),
+            ),
+            PartEnd::Mismatched(reason) => (
+                format!("The institution found the delivery of {source} wrong ({reason})"),
+                format!("机构认定 {source} 的交付有误（{reason}）"),
+            ),
+            PartEnd::Rejected(reason) => (
+                format!("{source} did not deliver ({reason})"),
+                format!("{source} 未交付（{reason}）"),
+            ),
+            PartEnd::Expired { deadline } => {
+                let deadline = (self.time)(*deadline);
+                (
+                    format!(
+                        "{source} had not delivered by the deadline, {deadline}: the block itself \
+                         recorded the part as expired"
+                    ),
+                    format!("{source} 在期限 {deadline} 前未交付：由区块自身记录为逾期"),
+                )
+            }
+            PartEnd::Cancelled => (
+                format!("The institution withdrew the order before {source} delivered"),
+                format!("机构在 {source} 交付前撤回订单"),
+            ),
+            PartEnd::ConsentRevoked => (
+                format!("Consent was gone before {source} delivered"),
+                format!("{source} 交付前授权已失效"),
+            ),
+            PartEnd::Open(status) => {
+                let (en, zh) = match status {
+                    PartStatus::Accepted => ("was taken up by the source", "已被数据源受理"),
+                    PartStatus::Delivered => ("was delivered", "已交付"),
+                    _ => ("was placed", "已下达"),
+                };
+                (
+                    format!("How the part of {source} ended; it {en}"),
+                    format!("{source} 部分的结果；目前{zh}"),
+                )
+            }
+        }
+    }
+
     fn items(&self, codes: &[ItemCode]) -> Sentence {
         let catalogue = &self.findings.catalogue;
         let named = |code: &ItemCode| match catalogue.item(code) {
@@ -475,49 +540,6 @@ impl Words<'_> {
         };
         let (en, zh): (Vec<_>, Vec<_>) = codes.iter().map(named).unzip();
         both(en.join(", "), format!("“{}”", zh.join("、")))
-    }
-}
-
-fn ending(source: &SourceId, end: &PartEnd) -> (String, String) {
-    match end {
-        PartEnd::Confirmed => (
-            format!(
-                "The institution opened the delivery of {source} and found every item to lead to \
-                 the registered root"
-            ),
-            format!("机构打开了 {source} 的交付，各项均可推导至登记的根"),
-        ),
-        PartEnd::Mismatched(reason) => (
-            format!("The institution found the delivery of {source} wrong ({reason})"),
-            format!("机构认定 {source} 的交付有误（{reason}）"),
-        ),
-        PartEnd::Rejected(reason) => (
-            format!("{source} did not deliver ({reason})"),
-            format!("{source} 未交付（{reason}）"),
-        ),
-        PartEnd::Expired => (
-            format!("{source} missed the deadline"),
-            format!("{source} 超过期限"),
-        ),
-        PartEnd::Cancelled => (
-            format!("The institution withdrew the order before {source} delivered"),
-            format!("机构在 {source} 交付前撤回订单"),
-        ),
-        PartEnd::ConsentRevoked => (
-            format!("Consent was gone before {source} delivered"),
-            format!("{source} 交付前授权已失效"),
-        ),
-        PartEnd::Open(status) => {
-            let (en, zh) = match status {
-                PartStatus::Accepted => ("was taken up by the source", "已被数据源受理"),
-                PartStatus::Delivered => ("was delivered", "已交付"),
-                _ => ("was placed", "已下达"),
-            };
-            (
-                format!("How the part of {source} ended; it {en}"),
-                format!("{source} 部分的结果；目前{zh}"),
-            )
-        }
     }
 }
 

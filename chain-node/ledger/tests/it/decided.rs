@@ -8,7 +8,7 @@ use xinqiao_contracts::testing::{
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
     evidence::{self, Findings, Gap, PartEnd, Standing, Statement},
-    ids::{TimeMs, TxId},
+    ids::{Height, TimeMs, TxId},
     outcome::Outcome,
     wire::{self, tx_body::Action as A},
 };
@@ -20,6 +20,8 @@ struct Chain {
     consortium: Consortium,
     world: World,
     ids: Vec<TxId>,
+    /// Blocks in which a deadline fired.
+    blocks: Vec<Height>,
 }
 
 impl Chain {
@@ -31,6 +33,7 @@ impl Chain {
             consortium,
             world,
             ids: vec![],
+            blocks: vec![],
         };
         let key = secret("subject-1");
         #[rustfmt::skip]
@@ -56,6 +59,9 @@ impl Chain {
         let id = tx.meta().id;
         let mut executed = self.consortium.block_at(time, vec![tx.clone()]);
         let commitment = self.consortium.commitment;
+        if executed.outcomes[0] != Outcome::Applied(vec![]) {
+            self.blocks.push(self.consortium.height);
+        }
         self.world
             .seal(time, vec![tx], executed.encoded, commitment);
         self.ids.push(id);
@@ -98,7 +104,7 @@ impl Chain {
 
     /// Evidence with every transaction that there was.
     fn findings(&self, order: &TxId) -> Findings {
-        let file = evidence::encode(&self.world.bundle(&self.ids, order));
+        let file = evidence::encode(&self.world.bundle(&self.ids, &self.blocks, order));
         evidence::verify(&file, &self.consortium.genesis).unwrap()
     }
 }
@@ -236,14 +242,42 @@ fn parts_that_are_cancelled_or_expire_are_told_apart_from_delivered_ones() {
         &[PartEnd::Cancelled, PartEnd::Cancelled],
     );
 
-    // The block itself records that a deadline passed; no transaction does, so none can show it.
+    // The block itself records that a deadline passed; no transaction does.
     let expired = chain.order(&grant);
     chain.deliver(&expired, 0);
     let late = chain.consortium.time + 3_600_001;
     chain.run_at(late, "js-bank/admin", open_user(2));
-    let placed = PartEnd::Open(wire::PartStatus::Placed);
+    let ended = PartEnd::Expired {
+        deadline: late - 1_001,
+    };
     let delivered = PartEnd::Open(wire::PartStatus::Delivered);
+    check(&chain, &expired, &[delivered.clone(), ended]);
+
+    // Without that block's receipt the end is open.
+    chain.blocks.clear();
+    let placed = PartEnd::Open(wire::PartStatus::Placed);
     check(&chain, &expired, &[delivered, placed]);
+}
+
+#[test]
+fn a_consent_that_expired_in_between_is_read_from_the_block_that_says_so() {
+    let mut chain = Chain::new();
+    let until = chain.consortium.time + 600_000;
+    let grant = chain.grant(|terms| terms.valid_until_ms = until);
+    let order = chain.order(&grant);
+    chain.deliver(&order, 0);
+    chain.run_at(
+        until,
+        "zj-bureau/holder",
+        A::DeliverPart(delivery(&order, 1)),
+    );
+    assert_eq!(chain.blocks.len(), 1, "the grant's own deadline fired");
+    chain.confirm(&order, 0, wire::Verdict::Confirmed);
+    check(
+        &chain,
+        &order,
+        &[PartEnd::Confirmed, PartEnd::ConsentRevoked],
+    );
 }
 
 #[test]

@@ -1,30 +1,22 @@
-//! What evidence proves, what it leaves open, what it finds contradicted, and that no changed,
-//! shuffled or foreign file passes for evidence.
+//! What evidence proves, what it leaves open, and what it finds contradicted.
 
 use std::collections::BTreeMap;
 
-use prost::Message;
-use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
-    block::Header,
-    evidence::{
-        self, Claim, EvidenceFault, Findings, Gap, HEADING, PartEnd, Signer, Standing, Statement,
-    },
-    genesis::Genesis,
+    evidence::{self, Claim, EvidenceFault, Findings, Gap, PartEnd, Signer, Standing, Statement},
     ids::TxId,
-    outcome::{Event, Outcome, Reason},
     wire::{self, ConsentStatus, PartStatus},
 };
 
 use crate::{
     samples::{bytes, digest, texts},
     world::{
-        BANK_ADMIN, BANK_AGENT, Plot, SH_ADMIN, SH_HOLDER, START, Story, ZJ_ADMIN, genesis, pause,
-        revoke, tell,
+        BANK_ADMIN, BANK_AGENT, Plot, SH_ADMIN, SH_HOLDER, START, ZJ_ADMIN, genesis, pause, revoke,
+        tell,
     },
 };
 
-fn verify(bundle: &wire::EvidenceBundle) -> Result<Findings, EvidenceFault> {
+pub(crate) fn verify(bundle: &wire::EvidenceBundle) -> Result<Findings, EvidenceFault> {
     let file = evidence::encode(bundle);
     let found = evidence::verify(&file, &genesis());
     assert_eq!(evidence::verify_bundle(bundle, &genesis()), found);
@@ -98,6 +90,14 @@ fn check(bundle: &wire::EvidenceBundle, wanted: &[(&str, Standing)]) -> Findings
         );
     }
     findings
+}
+
+/// The second part expires in block 10, on time.
+pub(crate) fn expiring() -> Plot {
+    Plot {
+        expires: Some(START + 10_000),
+        ..Plot::default()
+    }
 }
 
 fn not_shown(gap: Gap) -> Standing {
@@ -195,7 +195,12 @@ fn findings_are_said_in_plain_words_of_both_languages() {
         .claims
         .iter()
         .map(|claim| findings.sentence(claim, &time));
-    for sentence in said.chain(findings.caveats(&time)) {
+    let expired = verify(&tell(expiring()).bundle()).unwrap();
+    let ended = [expired.claims.first(), expired.claims.last()]
+        .into_iter()
+        .flatten()
+        .map(|claim| expired.sentence(claim, &time));
+    for sentence in said.chain(findings.caveats(&time)).chain(ended) {
         text.push_str(&format!("{}\n{}\n", sentence.en, sentence.zh));
     }
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/findings.txt");
@@ -213,6 +218,62 @@ fn findings_are_said_in_plain_words_of_both_languages() {
         "height 6",
     ] {
         assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn an_expired_part_is_proven_by_the_outcome_of_the_block_itself() {
+    let story = tell(expiring());
+    let findings = check(&story.bundle(), &[]);
+    let Statement::Ended { end, at, .. } = &findings.claims.last().unwrap().statement else {
+        panic!("the last claim is how the second part ended");
+    };
+    let deadline = START + 10_000;
+    assert_eq!(*end, PartEnd::Expired { deadline });
+    let at = at.unwrap();
+    assert_eq!((at.height, at.index, at.time), (10, None, deadline));
+
+    let no_end = ("ended 1", not_shown(Gap::NoEnd));
+    check(&story.bundle_without(&["blocks"]), &[no_end]);
+    for (plot, wanted) in [
+        (
+            Plot {
+                expires: Some(deadline + 1),
+                ..Plot::default()
+            },
+            ("ended 1", contradicted(Gap::Early)),
+        ),
+        // What only a source, an institution or a subject can bring about, no block records alone.
+        (
+            Plot {
+                ended_by_block: PartStatus::Rejected,
+                ..expiring()
+            },
+            ("ended 1", contradicted(Gap::Unsigned)),
+        ),
+        (
+            Plot {
+                ended_by_block: PartStatus::Confirmed,
+                ..expiring()
+            },
+            ("ended 1", contradicted(Gap::Unsigned)),
+        ),
+        (
+            Plot {
+                grant_ends: Some(ConsentStatus::Expired),
+                ..Plot::default()
+            },
+            (
+                "live at delivery 0",
+                contradicted(Gap::Stood(ConsentStatus::Expired)),
+            ),
+        ),
+    ] {
+        let mut wanted = vec![wanted];
+        if plot.ended_by_block == PartStatus::Confirmed {
+            wanted.push(("delivered 1", not_shown(Gap::NoDelivery)));
+        }
+        check(&tell(plot).bundle(), &wanted);
     }
 }
 
@@ -408,7 +469,7 @@ fn what_the_quorum_should_not_have_applied_is_contradicted() {
                 "registered 0",
                 contradicted(Gap::RegisteredElsewhen(evidence::Moment {
                     height: 3,
-                    index: 1,
+                    index: Some(1),
                     time: START + 3_000,
                 })),
             )],
@@ -546,197 +607,4 @@ fn other_ways_of_the_story_are_told_as_they_were() {
             ..
         }
     ));
-}
-
-#[test]
-fn a_file_is_told_from_what_is_none() {
-    let story = tell(Plot::default());
-    let file = evidence::encode(&story.bundle());
-    assert_eq!(evidence::decode(&file).unwrap(), story.bundle());
-    let with_digest = |contents: &[u8]| {
-        let line = format!("{}\n", sm3(contents));
-        [HEADING, line.as_bytes(), contents].concat()
-    };
-    let contents = &file[HEADING.len() + 65..];
-    assert_eq!(with_digest(contents), file);
-    let unknown_field = [contents, &[0x38, 1]].concat();
-    #[rustfmt::skip]
-    let rows: Vec<(Vec<u8>, &str)> = vec![
-        (vec![], "does not begin with the line"),
-        (b"xinqiao evidence v2\n".to_vec(), "does not begin with the line"),
-        (b"PK\x03\x04".to_vec(), "does not begin with the line"),
-        (HEADING.to_vec(), "ends within its second line"),
-        (file[..HEADING.len() + 64].to_vec(), "ends within its second line"),
-        (file[..HEADING.len() + 65].to_vec(), "changed or damaged"),
-        (file[..file.len() - 1].to_vec(), "changed or damaged"),
-        ([&file[..], b"\n"].concat(), "changed or damaged"),
-        // The digest's letters are lower case; there is one way to write a file.
-        (file.iter().enumerate().map(|(at, byte)| match at {
-            20..84 => byte.to_ascii_uppercase(),
-            _ => *byte,
-        }).collect(), "changed or damaged"),
-        (with_digest(&[]), "bundle.version"),
-        (with_digest(&[0xff; 20]), "cannot be decoded"),
-        (with_digest(&contents[..contents.len() - 1]), "cannot be decoded"),
-        (with_digest(&unknown_field), "not canonical"),
-        (vec![b'x'; evidence::MAX_FILE_BYTES + 1], "at most 83886080"),
-    ];
-    for (file, wanted) in rows {
-        let fault = evidence::verify(&file, &genesis()).unwrap_err().to_string();
-        assert!(fault.contains(wanted), "{fault}: {wanted}");
-    }
-}
-
-#[test]
-fn a_bundle_that_is_not_authentic_is_refused_with_the_reason() {
-    type Change = fn(&mut wire::EvidenceBundle, &mut Story);
-    #[rustfmt::skip]
-    let rows: &[(Change, &str)] = &[
-        (|b, _| b.version = 2, "bundle.version"),
-        (|b, _| b.chain_id.clear(), "bundle.chain_id: must be given"),
-        (|b, _| b.chain_id = bytes("another chain"), "the evidence is of chain"),
-        (|b, _| b.order.clear(), "bundle.order: must be given"),
-        (|b, _| b.order = bytes("another order"), "has no receipt of order"),
-        (|b, s| b.order = s.id("grant").to_vec(), "placed no order: it is a grant_consent"),
-        (|b, _| b.receipts.clear(), "has no receipt of order"),
-        (|b, _| b.receipts = vec![b.receipts[0].clone(); 1_001], "may have at most 1000"),
-        (|b, _| b.receipts.swap(2, 3), "receipt 3 does not come after"),
-        (|b, _| b.receipts.reverse(), "receipt 1 does not come after"),
-        (|b, _| b.receipts.insert(4, b.receipts[3].clone()), "receipt 4 does not come after"),
-        (|b, _| b.receipts[3].receipt = None, "receipt 3 proves nothing: receipt: must be given"),
-        (|b, _| b.tip_header.clear(), "bundle.tip.header"),
-        (|b, _| b.tip_certificate = None, "bundle.tip.certificate: must be given"),
-        // A path left out, another's path, and one to a shorter history.
-        (|b, _| b.receipts[2].history_path = None, "receipt 2: its block at height 2 is not shown"),
-        (|b, _| b.receipts[2].history_path = b.receipts[3].history_path.clone(), "receipt 2: its block"),
-        (|b, _| b.receipts[2].history_path.as_mut().unwrap().size = 9, "receipt 2: its block"),
-        (|b, _| b.receipts[2].history_path.as_mut().unwrap().siblings.push(vec![0; 32]), "receipt 2: its block"),
-        (|b, _| b.receipts[2].history_path.as_mut().unwrap().siblings[0] = vec![0; 31], "history_path.siblings[0]"),
-        // The newest header cannot be older than what it is to stand for.
-        (|b, s| {
-            let receipt = s.world.receipt(&s.id("confirm"));
-            b.tip_header = receipt.header;
-            b.tip_certificate = receipt.certificate;
-        }, "is not shown to be part of the history that ends at height 9"),
-        // Another transaction's outcome, or another index in the same block.
-        (|b, _| {
-            let other = b.receipts[0].receipt.clone().unwrap();
-            b.receipts[1].receipt.as_mut().unwrap().outcome = other.outcome;
-        }, "receipt 1 proves nothing: the path does not lead from this transaction's outcome"),
-        (|b, _| {
-            let other = b.receipts[0].receipt.clone().unwrap();
-            b.receipts[1].receipt.as_mut().unwrap().transaction = other.transaction;
-        }, "receipt 1 proves nothing: the path does not lead from the transaction"),
-        // Two signatures where three are needed, and a signature of a stranger.
-        (|b, _| { b.tip_certificate.as_mut().unwrap().signatures.pop(); }, "the newest header of the evidence is not certified: the certificate has 2 signatures, the quorum is 3"),
-        (|b, s| {
-            let header = Header::parse(&b.tip_header).unwrap();
-            b.tip_certificate = Some((&s.world.certify(&header, &[1, 2, 9])).into());
-        }, "is no validator"),
-        // A header that says what suits, signed by fewer than a quorum.
-        (|b, s| {
-            let mut header = Header::parse(&b.tip_header).unwrap();
-            header.history_root = digest("a history of my own");
-            b.tip_header = header.encode();
-            b.tip_certificate = Some((&s.world.certify(&header, &[1, 2])).into());
-        }, "the quorum is 3"),
-    ];
-    for (change, wanted) in rows {
-        let mut story = tell(Plot::default());
-        let mut bundle = story.bundle();
-        change(&mut bundle, &mut story);
-        let fault = verify(&bundle).unwrap_err().to_string();
-        assert!(fault.contains(wanted), "{fault}\nwanted: {wanted}");
-    }
-}
-
-#[test]
-fn a_signature_that_a_known_key_did_not_make_is_refused() {
-    // The quorum applied a grant whose signature is the bank's over another signer's name.
-    let mut story = tell(Plot::default());
-    let action = wire::tx_body::Action::PauseConsent(wire::PauseConsent {
-        grant: story.id("grant").to_vec(),
-    });
-    let tx = story.world.sign(BANK_AGENT, action);
-    let mut forged = wire::Transaction::decode(tx.encoded()).unwrap();
-    forged.signer = crate::samples::secret(SH_ADMIN)
-        .public()
-        .id()
-        .as_bytes()
-        .to_vec();
-    let forged = xinqiao_ledger::tx::Tx::parse(&forged.encode_to_vec()).unwrap();
-    let id = forged.meta().id;
-    for (outcome, wanted) in [
-        (Outcome::Applied(vec![]), false),
-        // That it was rejected for its signature is what a receipt may well show.
-        (
-            Outcome::Rejected {
-                reason: Reason::SignatureInvalid,
-                subject: String::new(),
-            },
-            true,
-        ),
-    ] {
-        let mut story = tell(Plot::default());
-        story.world.block(vec![(forged.clone(), outcome)]);
-        story.ids.push(("forged", id));
-        let found = verify(&story.bundle());
-        assert_eq!(found.is_ok(), wanted, "{found:?}");
-        if let Err(fault) = found {
-            assert_eq!(fault, EvidenceFault::Signature { receipt: 11, id });
-        }
-    }
-}
-
-#[test]
-fn an_attempt_that_was_refused_is_no_order() {
-    let refused = |reason: Reason| {
-        Outcome::Applied(vec![Event::AttemptRefused(wire::AttemptRefused {
-            reason: reason.code().into(),
-            subject: String::new(),
-        })])
-    };
-    let rejected = Outcome::Rejected {
-        reason: Reason::TxExpired,
-        subject: String::new(),
-    };
-    for (outcome, wanted) in [
-        (refused(Reason::ConsentRevoked), "refused, CONSENT_REVOKED"),
-        (rejected, "rejected, TX_EXPIRED"),
-    ] {
-        let story = tell(Plot {
-            order_outcome: Some(outcome),
-            ..Plot::default()
-        });
-        let fault = verify(&story.bundle()).unwrap_err();
-        assert!(fault.to_string().ends_with(wanted), "{fault}");
-    }
-}
-
-#[test]
-fn another_genesis_is_another_chain() {
-    type Change = fn(&mut Genesis);
-    let changes: &[Change] = &[
-        |g| g.name.push('2'),
-        |g| g.time += 1,
-        |g| {
-            g.validators.pop();
-        },
-        |g| {
-            g.members.pop();
-        },
-        |g| g.catalogue.items[0].name_en = "another".parse().unwrap(),
-        |g| g.parameters.max_consent_days += 1,
-    ];
-    let file = evidence::encode(&tell(Plot::default()).bundle());
-    for change in changes {
-        let mut other = genesis();
-        change(&mut other);
-        let fault = evidence::verify(&file, &other).unwrap_err();
-        assert!(matches!(fault, EvidenceFault::OtherChain { .. }), "{fault}");
-    }
-    let mut empty = genesis();
-    empty.validators.clear();
-    let fault = evidence::verify(&file, &empty).unwrap_err();
-    assert!(matches!(fault, EvidenceFault::Genesis(_)), "{fault}");
 }

@@ -10,6 +10,7 @@ use xinqiao_ledger::{
 };
 
 use crate::{
+    evidence::expiring,
     samples::secret,
     world::{BANK_AGENT, Plot, tell},
 };
@@ -102,6 +103,20 @@ fn of_a_receipt() {
             return false;
         };
         wire.encode_to_vec() == bytes && receipt::check(&wire, &validators, &chain).is_ok()
+    });
+}
+
+#[test]
+fn of_a_receipt_of_a_block_itself() {
+    let story = tell(expiring());
+    let encoded = story.world.block_receipt(10).encode_to_vec();
+    let validators = story.world.genesis.validator_set().unwrap();
+    let chain = story.world.chain();
+    flips(&encoded, one, |bytes| {
+        let Ok(wire) = wire::BlockReceipt::decode(bytes) else {
+            return false;
+        };
+        wire.encode_to_vec() == bytes && receipt::check_block(&wire, &validators, &chain).is_ok()
     });
 }
 

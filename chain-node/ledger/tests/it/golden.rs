@@ -309,6 +309,7 @@ fn goldens() -> BTreeMap<String, Vec<u8>> {
         receipts: vec![],
         tip_header: header.encode(),
         tip_certificate: Some((&certificate()).into()),
+        blocks: vec![],
     };
     put("evidence file", xinqiao_ledger::evidence::encode(&bundle));
     all

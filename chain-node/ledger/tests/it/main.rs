@@ -6,6 +6,7 @@ mod certificate;
 mod decided;
 mod evidence;
 mod evidence_flipped;
+mod evidence_refused;
 mod flipped;
 mod golden;
 mod malformed;

@@ -128,8 +128,14 @@ impl World {
         Tx::parse(&tx.encode_to_vec()).unwrap()
     }
 
-    /// Appends a block of these transactions between two that have nothing to do with the story.
-    pub(crate) fn block(&mut self, mut txs: Vec<(Tx, Outcome)>) {
+    /// As [`World::block_after`], without deadlines.
+    pub(crate) fn block(&mut self, txs: Vec<(Tx, Outcome)>) {
+        self.block_after(vec![], txs);
+    }
+
+    /// Appends a block of these transactions between two that have nothing to do with the story,
+    /// after these events of its deadlines.
+    pub(crate) fn block_after(&mut self, deadlines: Vec<Event>, mut txs: Vec<(Tx, Outcome)>) {
         let height = self.height() + 1;
         for (at, name) in [(0, "before"), (txs.len() + 1, "after")] {
             let user = bytes(&format!("user {name} {height}"));
@@ -140,7 +146,7 @@ impl World {
             };
             txs.insert(at, (tx, outcome));
         }
-        let encoded = std::iter::once(Outcome::Applied(vec![]).encode(None)).chain(
+        let encoded = std::iter::once(Outcome::Applied(deadlines).encode(None)).chain(
             txs.iter()
                 .map(|(tx, outcome)| outcome.encode(Some(&tx.meta().id))),
         );
@@ -227,22 +233,46 @@ impl World {
         }
     }
 
-    /// A bundle of these transactions, in the order of the ledger, up to the newest block.
-    pub(crate) fn bundle(&self, ids: &[TxId], order: &TxId) -> wire::EvidenceBundle {
+    pub(crate) fn block_receipt(&self, height: Height) -> wire::BlockReceipt {
+        let made = &self.blocks[usize::try_from(height).unwrap() - 1];
+        let leaf = |one: &Vec<u8>| merkle::leaf_hash(one);
+        let outcomes: Vec<_> = made.outcomes.iter().map(leaf).collect();
+        wire::BlockReceipt {
+            header: made.header.encode(),
+            certificate: Some((&made.certificate).into()),
+            outcome: made.outcomes[0].clone(),
+            outcome_path: Some((&Path::of(&outcomes, 0).unwrap()).into()),
+        }
+    }
+
+    /// A bundle of these transactions and these blocks' own outcomes, in the order of the ledger, up
+    /// to the newest block.
+    pub(crate) fn bundle(
+        &self,
+        ids: &[TxId],
+        blocks: &[Height],
+        order: &TxId,
+    ) -> wire::EvidenceBundle {
         let mut ids = ids.to_vec();
         ids.sort_by_key(|id| self.place(id));
         let tip = self.blocks.last().unwrap();
         let mut before = self.history();
         before.pop();
+        let history_path = |block: usize| {
+            (block + 1 < self.blocks.len()).then(|| (&Path::of(&before, block).unwrap()).into())
+        };
         let receipts = ids
             .iter()
-            .map(|id| {
-                let (block, _) = self.place(id);
-                wire::EvidenceReceipt {
-                    receipt: Some(self.receipt(id)),
-                    history_path: (block + 1 < self.blocks.len())
-                        .then(|| (&Path::of(&before, block).unwrap()).into()),
-                }
+            .map(|id| wire::EvidenceReceipt {
+                receipt: Some(self.receipt(id)),
+                history_path: history_path(self.place(id).0),
+            })
+            .collect();
+        let blocks = blocks
+            .iter()
+            .map(|height| wire::EvidenceBlock {
+                receipt: Some(self.block_receipt(*height)),
+                history_path: history_path(usize::try_from(*height).unwrap() - 1),
             })
             .collect();
         wire::EvidenceBundle {
@@ -252,6 +282,7 @@ impl World {
             receipts,
             tip_header: tip.header.encode(),
             tip_certificate: Some((&tip.certificate).into()),
+            blocks,
         }
     }
 }
@@ -316,6 +347,12 @@ pub(crate) struct Plot {
     /// Confirm first, deliver afterwards.
     pub(crate) confirm_early: bool,
     pub(crate) verdict: wire::Verdict,
+    /// When the second part's source has until, if it answers nothing: block 10 lets it expire.
+    pub(crate) expires: Option<TimeMs>,
+    /// What block 7 records of the grant by itself.
+    pub(crate) grant_ends: Option<wire::ConsentStatus>,
+    /// What block 10 records of the second part by itself, if not that it expired.
+    pub(crate) ended_by_block: wire::PartStatus,
 }
 
 /// Names the change that a plot wants; the story fills in its grant.
@@ -358,6 +395,9 @@ impl Default for Plot {
             confirm_key: BANK_AGENT,
             confirm_early: false,
             verdict: wire::Verdict::Confirmed,
+            expires: None,
+            grant_ends: None,
+            ended_by_block: wire::PartStatus::Expired,
         }
     }
 }
@@ -366,6 +406,8 @@ impl Default for Plot {
 pub(crate) struct Story {
     pub(crate) world: World,
     pub(crate) ids: Vec<(&'static str, TxId)>,
+    /// Blocks that themselves recorded something of it.
+    pub(crate) blocks: Vec<Height>,
     pub(crate) order: TxId,
 }
 
@@ -382,7 +424,12 @@ impl Story {
             .filter(|(name, _)| !left_out.contains(name))
             .map(|(_, id)| *id)
             .collect();
-        self.world.bundle(&ids, &self.order)
+        let blocks = if left_out.contains(&"blocks") {
+            &[][..]
+        } else {
+            &self.blocks
+        };
+        self.world.bundle(&ids, blocks, &self.order)
     }
 
     pub(crate) fn bundle(&self) -> wire::EvidenceBundle {
@@ -528,7 +575,7 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
             part("zj-customs", &["customs_record"], "root zj", 3),
         ],
         missing_items: plot.missing,
-        deadline_ms: START + 36_000,
+        deadline_ms: plot.expires.unwrap_or(START + 36_000),
     });
     let outcome = plot.order_outcome.unwrap_or(Outcome::Applied(vec![placed]));
     world.block(vec![(tx, outcome)]);
@@ -539,9 +586,14 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
             consent_changed(&grant, status)
         ])
     });
-    world.block(changed.into_iter().collect());
+    let mut blocks = vec![];
+    let ends = plot.grant_ends.map(|status| {
+        blocks.push(world.height() + 1);
+        consent_changed(&grant, status)
+    });
+    world.block_after(ends.into_iter().collect(), changed.into_iter().collect());
 
-    // 8 and 9: one part is delivered and confirmed, the other refused.
+    // 8 and 9: one part is delivered and confirmed, the other refused, or left to expire.
     let deliver = A::DeliverPart(wire::DeliverPart {
         order: order.to_vec(),
         part: 0,
@@ -559,13 +611,15 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
         part: 1,
         reason: wire::PartRejection::SourceUnavailable.into(),
     });
-    let rejected = step!("reject", ZJ_HOLDER, reject, |_id| {
-        vec![part_changed(
-            &order,
-            1,
-            wire::PartStatus::Rejected,
-            "SOURCE_UNAVAILABLE",
-        )]
+    let rejected = plot.expires.is_none().then(|| {
+        step!("reject", ZJ_HOLDER, reject, |_id| {
+            vec![part_changed(
+                &order,
+                1,
+                wire::PartStatus::Rejected,
+                "SOURCE_UNAVAILABLE",
+            )]
+        })
     });
     let confirm = A::ConfirmPart(wire::ConfirmPart {
         order: order.to_vec(),
@@ -580,10 +634,10 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
         vec![part_changed(&order, 0, found.0, found.1)]
     });
     if plot.confirm_early {
-        world.block(vec![confirmed, rejected]);
+        world.block(std::iter::once(confirmed).chain(rejected).collect());
         world.block(vec![delivered]);
     } else {
-        world.block(vec![delivered, rejected]);
+        world.block(std::iter::once(delivered).chain(rejected).collect());
         world.block(vec![confirmed]);
     }
 
@@ -592,7 +646,16 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
     let one = step!("revoke", plot.grant_key, revoke, |_id| {
         vec![consent_changed(&grant, wire::ConsentStatus::Revoked)]
     });
-    world.block(vec![one]);
+    let expired = plot.expires.map(|_| {
+        blocks.push(world.height() + 1);
+        part_changed(&order, 1, plot.ended_by_block, "")
+    });
+    world.block_after(expired.into_iter().collect(), vec![one]);
     world.block(vec![]);
-    Story { world, ids, order }
+    Story {
+        world,
+        ids,
+        blocks,
+        order,
+    }
 }

@@ -4,7 +4,7 @@ use xinqiao_contracts::testing::{self, DAY};
 use xinqiao_crypto::{Digest, merkle};
 use xinqiao_ledger::{
     block::{Certificate, Header},
-    evidence,
+    evidence::{self, PartEnd, Standing, Statement},
     ids::TxId,
     outcome::Outcome,
     receipt::{self, Path},
@@ -17,6 +17,9 @@ use xinqiao_ledger::{
 use xinqiao_rpc::{FaultView, Role, RpcChannel, limited};
 
 use crate::consortium::{Consortium, Running, channel_as};
+
+/// What the sources of an order have: more than a validator looks ahead.
+const DEADLINE_MS: u32 = 3_000;
 
 /// Submits over the wire.
 pub(crate) async fn submit(
@@ -246,8 +249,13 @@ async fn a_frozen_member_s_stream_ends() {
     validator.stop().await;
 }
 
-/// Two sources, a grant and an order, delivered in part; then a key that came later.
+/// Two sources and a grant; an order sealed to a key that the ledger brought, delivered in part and
+/// left to expire for the rest.
 async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
+    let key = wire::MemberKey {
+        public_key: testing::secret("a newer key").public().to_sec1().to_vec(),
+        role: wire::KeyRole::Encryption.into(),
+    };
     let steps = [
         (
             "sh-bureau/admin",
@@ -272,6 +280,10 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
             "sh-bureau/admin",
             testing::bind_subject_key(1, testing::secret("subject-1").public()),
         ),
+        (
+            "js-bank/admin",
+            Action::AddKey(wire::AddKey { key: Some(key) }),
+        ),
     ];
     for (by, action) in steps {
         let (_, tx) = consortium.sign(by, action);
@@ -284,7 +296,12 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
     terms.valid_until_ms = now + 30 * DAY;
     let (grant, tx) = consortium.sign("subject-1", testing::grant(terms));
     node.commit(tx).await;
-    let (order, tx) = consortium.sign("js-bank/agent", Action::PlaceOrder(testing::order(&grant)));
+    let order = wire::PlaceOrder {
+        recipient: testing::key_id("a newer key").as_bytes().to_vec(),
+        deadline_ms: DEADLINE_MS,
+        ..testing::order(&grant)
+    };
+    let (order, tx) = consortium.sign("js-bank/agent", Action::PlaceOrder(order));
     let done = node.commit(tx).await;
     assert!(matches!(done.outcome(), Outcome::Applied(_)), "{done:?}");
     let (_, tx) = consortium.sign(
@@ -293,6 +310,16 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
     );
     let done = node.commit(tx).await;
     assert!(matches!(done.outcome(), Outcome::Applied(_)), "{done:?}");
+    let confirm = wire::ConfirmPart {
+        order: order.to_vec(),
+        part: 0,
+        verdict: wire::Verdict::Confirmed.into(),
+    };
+    let (_, tx) = consortium.sign("js-bank/agent", Action::ConfirmPart(confirm));
+    let confirmed_at = node.commit(tx).await.height();
+    // Nobody sends anything any more: the chain makes the block for the deadline by itself.
+    let tip = node.reaches(confirmed_at + 1).await;
+    assert!(tip.time >= now + u64::from(DEADLINE_MS));
     order
 }
 
@@ -320,12 +347,25 @@ async fn evidence_of_an_order_verifies_against_the_genesis_alone() {
         .into_inner()
         .bundle
         .unwrap();
-    // Grant, order, delivery, two registrations, and the binding of the subject's key.
-    assert_eq!(bundle.receipts.len(), 6);
+    // Grant, order, delivery, verdict, two registrations, the binding of the subject's key and the
+    // key that is sealed to; and the block in which the second part expired.
+    assert_eq!((bundle.receipts.len(), bundle.blocks.len()), (8, 1));
     let findings = evidence::verify(&evidence::encode(&bundle), &consortium.genesis).unwrap();
-    assert_eq!(findings.steps.len(), 6);
+    assert_eq!(findings.steps.len(), 8);
     assert!(findings.steps.iter().all(|step| step.signer.is_known()));
-    assert!(!findings.contradicted() && !findings.claims.is_empty());
+    let open: Vec<_> = (findings.claims.iter())
+        .filter(|claim| claim.standing != Standing::Proven)
+        .collect();
+    assert!(open.is_empty(), "{open:?}");
+    let last = &findings.claims.last().unwrap().statement;
+    match last {
+        Statement::Ended {
+            end: PartEnd::Expired { deadline },
+            at: Some(at),
+            ..
+        } => assert!(at.index.is_none() && at.time >= *deadline, "{at:?}"),
+        other => panic!("{other:?}"),
+    }
 
     let unknown = audit
         .get_evidence(wire::GetEvidenceRequest { order: vec![9; 32] })

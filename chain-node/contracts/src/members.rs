@@ -133,16 +133,11 @@ pub(crate) fn freeze<S: StateRead>(
     let regulator = call.signer.member_of(ADMIN, &[MemberKind::Regulator])?;
     // Nobody could lift it again where there is one regulator.
     ensure(regulator.org != *org, Reason::RoleDenied, org)?;
-    let mut entry = entry(step.draft, org)?;
-    match entry.state {
-        MemberState::Active => entry.state = MemberState::Frozen(step.block.height),
-        MemberState::Frozen(_) | MemberState::Expelled(_) => {
-            return Err(refuse(Reason::MemberStateConflict, org).into());
-        }
-    }
-    MEMBERS.put(step.draft, org, &entry);
-    changed(step, org, &entry.state);
-    Ok(())
+    let height = step.block.height;
+    turn(step, org, entry(step.draft, org)?, |state| match state {
+        MemberState::Active => Some(MemberState::Frozen(height)),
+        MemberState::Frozen(_) | MemberState::Expelled(_) => None,
+    })
 }
 
 /// Lifts a freeze.
@@ -152,16 +147,10 @@ pub(crate) fn unfreeze<S: StateRead>(
     org: &OrgId,
 ) -> Result<(), Stop> {
     call.signer.member_of(ADMIN, &[MemberKind::Regulator])?;
-    let mut entry = entry(step.draft, org)?;
-    match entry.state {
-        MemberState::Frozen(_) => entry.state = MemberState::Active,
-        MemberState::Active | MemberState::Expelled(_) => {
-            return Err(refuse(Reason::MemberStateConflict, org).into());
-        }
-    }
-    MEMBERS.put(step.draft, org, &entry);
-    changed(step, org, &entry.state);
-    Ok(())
+    turn(step, org, entry(step.draft, org)?, |state| match state {
+        MemberState::Frozen(_) => Some(MemberState::Active),
+        MemberState::Active | MemberState::Expelled(_) => None,
+    })
 }
 
 /// Expels a member for good.
@@ -171,16 +160,25 @@ pub(crate) fn expel<S: StateRead>(
     org: &OrgId,
 ) -> Result<(), Stop> {
     let signer = call.signer.member(ADMIN)?;
-    let mut entry = entry(step.draft, org)?;
+    let entry = entry(step.draft, org)?;
     let allowed =
         signer.kind == MemberKind::Regulator || entry.sponsor.as_ref() == Some(&signer.org);
     ensure(allowed && signer.org != *org, Reason::RoleDenied, org)?;
-    match entry.state {
-        MemberState::Active | MemberState::Frozen(_) => {
-            entry.state = MemberState::Expelled(step.block.height);
-        }
-        MemberState::Expelled(_) => return Err(refuse(Reason::MemberStateConflict, org).into()),
-    }
+    let height = step.block.height;
+    turn(step, org, entry, |state| match state {
+        MemberState::Active | MemberState::Frozen(_) => Some(MemberState::Expelled(height)),
+        MemberState::Expelled(_) => None,
+    })
+}
+
+/// Puts a member from the state that it is in into the one that follows, if one does.
+fn turn<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    org: &OrgId,
+    mut entry: MemberEntry,
+    next: impl FnOnce(MemberState) -> Option<MemberState>,
+) -> Result<(), Stop> {
+    entry.state = next(entry.state).ok_or_else(|| refuse(Reason::MemberStateConflict, org))?;
     MEMBERS.put(step.draft, org, &entry);
     changed(step, org, &entry.state);
     Ok(())

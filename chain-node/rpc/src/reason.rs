@@ -2,8 +2,8 @@
 //!
 //! This is the one list. `docs/errors.md` is written from it (see `tests/errors_doc.rs`), the wire
 //! carries the code in `google.rpc.ErrorInfo.reason`, and programs may match on it: a code is never
-//! renamed or given another meaning. It is not the list of contract rejections; where a contract
-//! refuses for the same cause, it uses the same word.
+//! renamed or given another meaning. Every reason of the contracts and every problem of a field is in it
+//! under the ledger's own word (see `ledger_fault`), beside those that only calls can fail for.
 
 use tonic::Code;
 

@@ -41,7 +41,7 @@ fn plant_each(
     message: &str,
     prefix: &str,
     encoded: &[u8],
-    plant: &dyn Fn(&str, &[u8]) -> Option<Vec<u8>>,
+    plant: &impl Fn(&str, &[u8]) -> Option<Vec<u8>>,
 ) -> Vec<Planted> {
     let fields = fields_of(message);
     let mut planted = Vec::new();

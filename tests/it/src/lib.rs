@@ -17,6 +17,7 @@ pub mod otlp;
 pub mod people;
 pub mod process;
 pub mod raw;
+pub mod tap;
 pub mod transactions;
 
 pub use consortium::{Consortium, Running};

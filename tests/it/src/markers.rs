@@ -105,31 +105,28 @@ impl Markers {
     }
 
     /// Searches every key and value of a RocksDB database: its files are compressed, so that a search of
-    /// the files alone could miss what is in them. Says how many there are.
+    /// the files alone could miss what is in them. Says how many keys and values there are.
     ///
     /// # Panics
     /// When one holds a marker, or the database cannot be read.
     pub fn absent_in_database(&self, folder: &Path) -> usize {
-        let options = rocksdb::Options::default();
-        let families = rocksdb::DB::list_cf(&options, folder).expect("a database");
-        let database = rocksdb::DB::open_cf_for_read_only(&options, folder, &families, false)
-            .expect("a database");
         let mut count = 0;
-        for name in &families {
-            let family = database.cf_handle(name).expect("a listed family");
-            for entry in database.iterator_cf(&family, rocksdb::IteratorMode::Start) {
-                let (key, value) = entry.expect("a readable entry");
-                let place = format!(
-                    "{}, family {name}, key {}",
-                    folder.display(),
-                    hex::encode(&key)
-                );
-                self.absent(&place, &key);
-                self.absent(&place, &value);
-                count += 1;
-            }
-        }
+        each_in_database(folder, |place, bytes| {
+            self.absent(place, bytes);
+            count += 1;
+        });
         count
+    }
+
+    /// Whether a key or value of a RocksDB database holds one.
+    ///
+    /// # Panics
+    /// When the database cannot be read.
+    #[must_use]
+    pub fn is_in_database(&self, folder: &Path) -> bool {
+        let mut found = false;
+        each_in_database(folder, |_, bytes| found |= self.find(bytes).is_some());
+        found
     }
 
     /// Searches bytes that came from somewhere.
@@ -140,6 +137,24 @@ impl Markers {
     pub fn absent(&self, place: &str, bytes: &[u8]) {
         if let Some(marker) = self.find(bytes) {
             panic!("{place} holds {marker:?} in some form");
+        }
+    }
+}
+
+/// Every key and value of a RocksDB database, with the place where it is.
+fn each_in_database(folder: &Path, mut look: impl FnMut(&str, &[u8])) {
+    let options = rocksdb::Options::default();
+    let families = rocksdb::DB::list_cf(&options, folder).expect("a database");
+    let database =
+        rocksdb::DB::open_cf_for_read_only(&options, folder, &families, false).expect("a database");
+    for name in &families {
+        let family = database.cf_handle(name).expect("a listed family");
+        for entry in database.iterator_cf(&family, rocksdb::IteratorMode::Start) {
+            let (key, value) = entry.expect("a readable entry");
+            let folder = folder.display();
+            let place = format!("{folder}, family {name}, key {}", hex::encode(&key));
+            look(&place, &key);
+            look(&place, &value);
         }
     }
 }

@@ -1,21 +1,27 @@
 //! Only the addressee can read: whatever gateways, nodes, observers and the holders' spools keep or pass
 //! on, not one byte of a report is in it, in no form.
 //!
-//! The search knows what the records hold (their CSV files and the reports that the bank received) and
-//! first shows that it would find it.
+//! Every link between processes is tapped, so that the search sees what a gateway, a follower or an observer
+//! would see that records everything. The search knows what the records hold (their CSV files and the
+//! reports that the bank received) and first shows that it would find it, on paper and on a tapped link.
 
-#![cfg(feature = "draft")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use prost::Message;
 use xinqiao_crypto::sm3;
 use xinqiao_it::{
     Consortium, Kind,
     markers::{Markers, files},
-    people::{BUREAUS, HOME, REGULATOR},
+    people::{BANK, BUREAUS, HOME, REGULATOR},
+    process::Process,
     raw,
+    tap::{Tap, Wardrobe},
     transactions::{grant, sign, status, submit},
 };
 use xinqiao_ledger::{
@@ -29,9 +35,28 @@ use xinqiao_rpc::{Role, limited};
 /// How many enterprises are asked for.
 const ASKED: usize = 8;
 
-#[tokio::test]
+/// All processes, each after those that it needs.
+const PROCESSES: [(&str, Kind); 11] = [
+    (BUREAUS[0], Kind::Node),
+    (BUREAUS[1], Kind::Node),
+    (BUREAUS[2], Kind::Node),
+    (REGULATOR, Kind::Observer),
+    (BUREAUS[0], Kind::Holder),
+    (BUREAUS[1], Kind::Holder),
+    (BUREAUS[2], Kind::Holder),
+    (BUREAUS[0], Kind::Gateway),
+    (BUREAUS[1], Kind::Gateway),
+    (BUREAUS[2], Kind::Gateway),
+    (BANK, Kind::Agent),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report() {
     let mut consortium = Consortium::start().await;
+    // The same processes from the same files, with a tap in the place of each.
+    consortium.stop().await;
+    let tapped = Tapped::start(&consortium).await;
+
     let reports = queries(&consortium).await;
     let records = consortium.dir().join("records");
     let sections = reports.iter().flat_map(|report| &report.sections);
@@ -39,13 +64,85 @@ async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report() {
     let markers = Markers::of_records(&records, delivered);
 
     the_search_finds_what_is_there(&markers, &consortium, &reports);
-    sealed_parts_are_opaque_to_the_gateways_that_relay_them(&consortium, &markers, &reports).await;
+    a_tap_hears_what_is_said(&tapped, &markers, &reports);
+    let words = every_sealed_part_went_over_a_tap(&consortium, &tapped, &reports).await;
     blocks_hold_nothing_of_a_report(&consortium, &markers).await;
     what_nodes_and_observers_answer_holds_nothing(&consortium, &markers, &reports).await;
+    no_link_carries_anything(&tapped, &markers, &words);
 
     // Everything is written and closed before it is searched.
-    consortium.stop().await;
-    disks_and_logs_hold_nothing(&consortium, &markers);
+    tapped.stop().await;
+    disks_and_logs_hold_nothing(&consortium, &markers, &words);
+}
+
+/// The processes of a consortium and the taps through which they reach each other.
+struct Tapped {
+    processes: Vec<Process>,
+    taps: BTreeMap<(&'static str, Kind), Tap>,
+}
+
+impl Tapped {
+    async fn start(consortium: &Consortium) -> Self {
+        let people = consortium.people();
+        let wardrobe = Arc::new(Wardrobe::of(consortium.dir()));
+        let (mut processes, mut taps) = (Vec::new(), BTreeMap::new());
+        for (org, kind) in PROCESSES {
+            let config = people.config(org, kind);
+            // Where everyone expects the process is the tap; it listens somewhere else itself.
+            let at = people.address(org, kind).parse().unwrap();
+            let process = Process::start(kind.as_str(), &elsewhere(&config)).await;
+            let server = process.address();
+            let tap = if kind == Kind::Agent {
+                Tap::plain(at, server).await
+            } else {
+                let certificate = config
+                    .with_file_name("tls")
+                    .join(format!("{}.pem", kind.as_str()));
+                Tap::mutual(at, server, &certificate, wardrobe.clone()).await
+            };
+            processes.push(process);
+            taps.insert((org, kind), tap);
+        }
+        Self { processes, taps }
+    }
+
+    /// Who asks is stopped before who answers.
+    async fn stop(self) {
+        for process in self.processes.into_iter().rev() {
+            process.stop().await;
+        }
+    }
+
+    /// Digests of everything that processes of a kind gave out in pieces.
+    fn given_out(&self, org: &str, kind: Kind) -> BTreeSet<Vec<u8>> {
+        let tap = &self.taps[&PROCESSES[place(org, kind)]];
+        let whole = |answer: &Vec<Vec<u8>>| -> Option<Vec<u8>> {
+            let mut sealed = Vec::new();
+            for message in answer {
+                // Gateways pass the same pieces on to agents as to each other: field 1 is the chunk.
+                let piece = wire::RelayPartResponse::decode(&message[..]).ok()?;
+                sealed.extend_from_slice(&piece.chunk);
+            }
+            Some(sm3(&sealed).as_bytes().to_vec())
+        };
+        tap.answers().iter().filter_map(whole).collect()
+    }
+}
+
+fn place(org: &str, kind: Kind) -> usize {
+    let found = PROCESSES.iter().position(|process| *process == (org, kind));
+    found.expect("a process of the consortium")
+}
+
+/// The same configuration beside it, for a process that listens on any free port.
+fn elsewhere(config: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(config).unwrap();
+    let mut table: toml::Table = text.parse().unwrap();
+    table.insert("listen".into(), "127.0.0.1:0".into());
+    let name = config.file_stem().unwrap().to_string_lossy();
+    let other = config.with_file_name(format!("{name}-tapped.toml"));
+    std::fs::write(&other, table.to_string()).unwrap();
+    other
 }
 
 /// Consents for some enterprises, and a query for each.
@@ -142,12 +239,37 @@ fn the_search_finds_what_is_there(
     println!("searching for {} markers", markers.count());
 }
 
-/// A gateway with a member's real certificate fetches what it may relay, and keeps all of it.
-async fn sealed_parts_are_opaque_to_the_gateways_that_relay_them(
-    consortium: &Consortium,
+/// What the bank's application is told in the plain is found on its link, so it would be on the others.
+fn a_tap_hears_what_is_said(
+    tapped: &Tapped,
     markers: &Markers,
     reports: &[wire::QueryReportResponse],
 ) {
+    let tap = &tapped.taps[&(BANK, Kind::Agent)];
+    let heard = tap.heard();
+    let found = heard.iter().filter(|bytes| markers.find(bytes).is_some());
+    assert!(
+        found.count() > reports.len(),
+        "the reports were not heard on the link of the bank's application"
+    );
+    let told: BTreeSet<Vec<u8>> = tap.answers().concat().into_iter().collect();
+    for report in reports {
+        let order = hex::encode(&report.order);
+        assert!(
+            told.contains(&report.encode_to_vec()),
+            "the report of order {order} was not heard"
+        );
+    }
+}
+
+/// The deliveries themselves were heard, whole, on every link of their way: from their holder, from its
+/// gateway, and from the bank's own. Gives what may be on every link and in every database: the codes
+/// of their items, which the record of a delivery has in the plain.
+async fn every_sealed_part_went_over_a_tap(
+    consortium: &Consortium,
+    tapped: &Tapped,
+    reports: &[wire::QueryReportResponse],
+) -> Markers {
     let people = consortium.people();
     let node = people.connect((HOME, Role::Operator), (HOME, Kind::Node));
     let mut state = limited!(StateServiceClient::new(node));
@@ -162,8 +284,12 @@ async fn sealed_parts_are_opaque_to_the_gateways_that_relay_them(
         .filter_map(|state| state.source)
         .map(|source| (source.source, source.operator))
         .collect();
-    let path = "/xinqiao.v1.DeliveryService/RelayPart";
-    let (mut relayed, mut refused) = (0, 0);
+    let given_out: BTreeMap<(&str, Kind), BTreeSet<Vec<u8>>> = PROCESSES
+        .into_iter()
+        .filter(|(_, kind)| matches!(kind, Kind::Holder | Kind::Gateway))
+        .map(|(org, kind)| ((org, kind), tapped.given_out(org, kind)))
+        .collect();
+    let (mut parts, mut relayed, mut words) = (0, 0, BTreeSet::new());
     for report in reports {
         let order = wire::GetOrderRequest {
             order: report.order.clone(),
@@ -175,39 +301,48 @@ async fn sealed_parts_are_opaque_to_the_gateways_that_relay_them(
             .into_inner()
             .order
             .unwrap();
-        for (index, part) in order.parts.iter().enumerate() {
-            let operator = &operators[&part.part.as_ref().unwrap().source];
-            let ask = wire::RelayPartRequest {
-                order: report.order.clone(),
-                part: u32::try_from(index).unwrap(),
-                wait_ms: 2_000,
-            };
-            // The bank's own gateway is the one that may relay to it: it sees most.
-            for kind in [Kind::Gateway, Kind::Holder] {
-                if (kind, operator.as_str()) == (Kind::Gateway, HOME) {
-                    continue;
-                }
-                let peer = people.connect((HOME, Role::Gateway), (operator, kind));
-                let pieces = raw::call(&peer, path, ask.encode_to_vec(), None).await;
-                let Ok(pieces) = pieces else {
-                    refused += 1;
-                    continue;
-                };
-                let mut sealed = Vec::new();
-                for piece in &pieces {
-                    markers.absent("what a gateway relays", piece);
-                    let piece = wire::RelayPartResponse::decode(&piece[..]).unwrap();
-                    sealed.extend_from_slice(&piece.chunk);
-                }
-                // It is the delivery, whole, and not something else without markers.
-                assert_eq!(sm3(&sealed).as_bytes()[..], part.ciphertext_digest[..]);
-                markers.absent("a sealed part", &sealed);
+        for part in &order.parts {
+            assert_eq!(part.status(), wire::PartStatus::Confirmed, "{part:?}");
+            let source = &part.part.as_ref().unwrap().source;
+            let operator = operators[source].as_str();
+            let mut way = vec![(operator, Kind::Holder), (HOME, Kind::Gateway)];
+            if operator != HOME {
+                way.push((operator, Kind::Gateway));
                 relayed += 1;
             }
+            for step in way {
+                assert!(
+                    given_out[&step].contains(&part.ciphertext_digest),
+                    "the sealed part of {source} was not heard from {step:?}"
+                );
+            }
+            words.extend(part.part.as_ref().unwrap().items.iter().cloned());
+            parts += 1;
         }
     }
-    println!("{relayed} sealed parts were fetched and searched, {refused} were not given");
-    assert!(relayed > 0, "no gateway was given a sealed part");
+    println!("{parts} sealed parts were heard on their way, {relayed} of them between gateways");
+    assert!(relayed > 0, "no gateway relayed anything");
+    Markers::new(words.into_iter().collect())
+}
+
+/// Everything that was said between processes, in both directions. What may be said is found by the same
+/// search, so that there is nothing that it cannot read.
+fn no_link_carries_anything(tapped: &Tapped, markers: &Markers, words: &Markers) {
+    for ((org, kind), tap) in &tapped.taps {
+        if *kind == Kind::Agent {
+            // The plain link inside the bank, where the reports belong.
+            continue;
+        }
+        let place = format!("what went to and from {org}'s {}", kind.as_str());
+        let heard = tap.heard();
+        let bytes: usize = heard.iter().map(Vec::len).sum();
+        println!("{place}: {bytes} bytes");
+        let readable = heard.iter().any(|bytes| words.find(bytes).is_some());
+        assert!(readable, "nothing at all was found in {place}");
+        for bytes in &heard {
+            markers.absent(&place, bytes);
+        }
+    }
 }
 
 /// Every block, as followers and observers receive them.
@@ -267,7 +402,7 @@ async fn what_nodes_and_observers_answer_holds_nothing(
 }
 
 /// Everything that the processes wrote, apart from the records themselves.
-fn disks_and_logs_hold_nothing(consortium: &Consortium, markers: &Markers) {
+fn disks_and_logs_hold_nothing(consortium: &Consortium, markers: &Markers, words: &Markers) {
     let (mut searched, mut databases, mut entries, mut logs) = (0, 0, 0, 0);
     for folder in std::fs::read_dir(consortium.dir()).unwrap().flatten() {
         let folder = folder.path();
@@ -279,7 +414,13 @@ fn disks_and_logs_hold_nothing(consortium: &Consortium, markers: &Markers) {
             logs += usize::from(file.extension().is_some_and(|extension| extension == "log"));
             // The file that makes a folder a RocksDB database.
             if file.file_name().is_some_and(|name| name == "CURRENT") {
-                entries += markers.absent_in_database(file.parent().unwrap());
+                let database = file.parent().unwrap();
+                entries += markers.absent_in_database(database);
+                assert!(
+                    words.is_in_database(database),
+                    "nothing at all was found in {}",
+                    database.display()
+                );
                 databases += 1;
             }
         }

@@ -21,7 +21,7 @@ use crate::{Complaints, State};
 const SOON: Duration = Duration::from_secs(20);
 
 /// What is done to a file.
-enum Break {
+pub(crate) enum Break {
     /// It is not there.
     Remove,
     /// Its content is this.
@@ -32,9 +32,13 @@ enum Break {
     Copy(&'static str),
     /// It ends in the middle.
     Cut,
+    /// It goes on with zeros up to this many bytes.
+    Grow(u64),
+    /// One bit in its middle is another one.
+    Flip,
 }
 
-fn text(content: &str) -> Break {
+pub(crate) fn text(content: &str) -> Break {
     Break::Write(content.as_bytes().to_vec())
 }
 
@@ -43,14 +47,14 @@ fn spaces(bytes: usize) -> Break {
 }
 
 /// One broken file, the command that reads it, and words that its complaint must hold.
-struct Row {
-    file: String,
+pub(crate) struct Row {
+    pub(crate) file: String,
     how: Break,
     command: Vec<String>,
     says: &'static [&'static str],
 }
 
-fn row(
+pub(crate) fn row(
     file: impl Into<String>,
     how: Break,
     command: &[&str],
@@ -135,6 +139,21 @@ fn process_rows() -> Vec<Row> {
             row(file, text(&"a".repeat(66)), &start, &["64 hexadecimal digits"]),
         ]);
     }
+    let gateway = ["gateway", "--config", "DIR/js-bureau/gateway.toml"];
+    let file = "js-bureau/gateway.toml";
+    rows.extend([
+        row(file, Break::Replace("gateway_key = ", "policy = \"nowhere.csv\"\ngateway_key = "), &gateway, &["nowhere.csv"]),
+        row(file, Break::Replace("gateway_key = ", "policy = \"../document.txt\"\ngateway_key = "), &gateway, &["role policy"]),
+        row(file, Break::Replace("gateway_key = ", "policy = \"../evidence.xqe\"\ngateway_key = "), &gateway, &["evidence.xqe"]),
+    ]);
+    // What a holder serves from.
+    let holder = ["holder", "--config", "DIR/js-bureau/holder.toml"];
+    rows.extend([
+        row("records/jiangsu/jiangsu-tax.toml", Break::Remove, &holder, &["jiangsu-tax.toml"]),
+        row("records/jiangsu/jiangsu-tax.toml", text("= nothing ="), &holder, &["jiangsu-tax.toml"]),
+        row("records/jiangsu/jiangsu-tax.csv", Break::Remove, &holder, &["jiangsu-tax.csv"]),
+        row("records/jiangsu/jiangsu-tax.csv", text(""), &holder, &["jiangsu-tax.csv", "empty"]),
+    ]);
     // A validator that is none of this genesis must not propose anything.
     let node = ["node", "--config", "DIR/sh-bureau/node.toml"];
     rows.push(row("sh-bureau/keys/validator.pem", Break::Copy("sh-bureau/keys/admin.pem"), &node, &["validator"]));
@@ -163,9 +182,23 @@ fn genesis_rows() -> Vec<Row> {
 
 /// The rows about evidence and about files that people hand to commands.
 #[rustfmt::skip]
-fn people_rows() -> Vec<Row> {
+fn people_rows(uscc: &str) -> Vec<Row> {
     let verify = ["proof", "verify", "DIR/evidence.xqe", "--genesis", "DIR/genesis.toml"];
     let list = ["member", "list", "--profile", "DIR/js-bureau/profile.toml"];
+    let make = [
+        "genesis", "make", "--name", "Another", "--validator", "DIR/sh-bureau/keys/validator.pem",
+        "--member", "DIR/members.toml", "--authority", "DIR/ca/ca.pem", "--out", "DIR/new.toml",
+    ];
+    let issue = [
+        "keys", "certificate", "--authority", "DIR/ca", "--org", "js-bank", "--role", "agent",
+        "--out", "DIR/new.pem",
+    ];
+    let show = ["keys", "show", "DIR/js-bank/keys/agent.pem"];
+    let grant = [
+        "consent", "grant", "--profile", "DIR/js-bureau/profile.toml", uscc, "--grantee", "js-bank",
+        "--purposes", "loan_approval", "--items", "tax_payment", "--document", "DIR/document.txt",
+    ];
+    let own = [&grant[..], &["--subject-key", "DIR/js-bank/keys/agent.pem"]].concat();
     let evidence = "evidence.xqe";
     vec![
         row(evidence, Break::Remove, &verify, &["evidence.xqe"]),
@@ -173,9 +206,33 @@ fn people_rows() -> Vec<Row> {
         row(evidence, text("no evidence"), &verify, &["proves nothing"]),
         row(evidence, Break::Cut, &verify, &["proves nothing"]),
         row(evidence, Break::Copy("genesis.toml"), &verify, &["proves nothing"]),
+        row(evidence, Break::Grow((80 << 20) + 1), &verify, &["larger than evidence may be"]),
+        // The right file, and another consortium's genesis.
+        row("genesis.toml", Break::Replace("time_ms = 1", "time_ms = 2"), &verify, &["proves nothing"]),
         row("js-bureau/profile.toml", Break::Remove, &list, &["profile.toml"]),
         row("js-bureau/profile.toml", Break::Replace("node", "nude"), &list, &["nude"]),
         row("js-bureau/tls/operator.key", text("no key"), &list, &["key"]),
+        row("js-bureau/tls/operator.pem", Break::Remove, &list, &["operator.pem"]),
+        row("members.toml", Break::Remove, &make, &["members.toml"]),
+        row("members.toml", text("= nothing ="), &make, &["members.toml"]),
+        row("members.toml", Break::Write(vec![0xff; 64]), &make, &["members.toml"]),
+        row("members.toml", Break::Replace("kind = \"bureau\"", "kind = \"friend\""), &make, &["members.toml", "friend"]),
+        row("members.toml", Break::Replace("role = \"admin\"", "role = \"king\""), &make, &["members.toml", "king"]),
+        row("sh-bureau/keys/validator.pem", text("no key"), &make, &["validator.pem"]),
+        row("sh-bureau/keys/validator.pem", Break::Remove, &make, &["validator.pem"]),
+        row("ca/ca.pem", text("no certificate"), &make, &["authority"]),
+        row("ca/ca.pem", Break::Remove, &issue, &["ca.pem"]),
+        row("ca/ca.pem", text("no certificate"), &issue, &["certificate"]),
+        row("ca/ca.key", Break::Remove, &issue, &["ca.key"]),
+        row("ca/ca.key", text("no key"), &issue, &["key"]),
+        row("ca/ca.key", Break::Copy("sh-bureau/tls/node.key"), &issue, &["does not belong"]),
+        row("js-bank/keys/agent.pem", Break::Remove, &show, &["agent.pem"]),
+        row("js-bank/keys/agent.pem", Break::Cut, &show, &["agent.pem"]),
+        row("js-bank/keys/agent.pem", Break::Write(vec![0xff; 64]), &show, &["agent.pem"]),
+        row("document.txt", Break::Remove, &grant, &["document.txt"]),
+        row("js-bureau/keys/admin.pem", Break::Cut, &grant, &["admin.pem"]),
+        row("shared/pseudonym.key", text("abc"), &grant, &["pseudonym.key", "64 hexadecimal digits"]),
+        row("js-bank/keys/agent.pem", text("no key"), &own, &["agent.pem", "SM2 key"]),
     ]
 }
 
@@ -190,11 +247,16 @@ fn record_rows() -> Vec<Row> {
         row(mapping, text(""), &check, &["jiangsu-tax.toml", "source"]),
         row(mapping, text("= nothing ="), &check, &["jiangsu-tax.toml"]),
         row(mapping, Break::Write(vec![0xff; 64]), &check, &["jiangsu-tax.toml"]),
-        row(mapping, spaces(8 << 20), &check, &["jiangsu-tax.toml"]),
-        row(mapping, Break::Replace("kind = \"csv\"", "kind = \"cvs\""), &check, &["cvs"]),
+        row(mapping, spaces(300_000), &check, &["jiangsu-tax.toml", "at most"]),
+        row(mapping, Break::Replace("kind = \"csv\"", "kind = \"cvs\""), &check, &["source.kind"]),
+        row(mapping, Break::Replace("name = \"jiangsu-tax\"", "name = \"Not A Source\""), &check, &["source.name"]),
+        row(mapping, Break::Replace("encoding = \"utf-8\"", "encoding = \"gbk\""), &check, &["source.encoding"]),
+        row(mapping, Break::Replace("as_of = { column", "as_of = { colum"), &check, &["colum"]),
+        row(mapping, Break::Cut, &check, &["jiangsu-tax.toml"]),
         row(mapping, Break::Replace("subject =", "subjekt ="), &check, &["subjekt"]),
-        row(mapping, Break::Replace("type = \"money\"", "type = \"monkey\""), &check, &["monkey"]),
-        row(mapping, Break::Replace("code = \"tax_payment\"", "code = \"Tax Payment\""), &check, &["code"]),
+        row(mapping, Break::Replace("type = \"money\"", "type = \"monkey\""), &check, &["item[1].fields[2].type"]),
+        row(mapping, Break::Replace("code = \"tax_payment\"", "code = \"Tax Payment\""), &check, &["item[1].code"]),
+        row(mapping, Break::Replace("max_length = 16", "max_length = 0"), &check, &["max_length"]),
         row(mapping, Break::Replace("jiangsu-tax.csv", "nowhere.csv"), &check, &["nowhere.csv"]),
         row(csv, Break::Remove, &check, &["jiangsu-tax.csv"]),
         row(csv, text(""), &check, &["jiangsu-tax.csv"]),
@@ -209,27 +271,34 @@ pub(crate) async fn check_all(consortium: &Consortium, complaints: &mut Complain
     keep(consortium, kept.path()).await;
     let mut state = State::of(&consortium.people()).await;
 
-    let rows = [process_rows(), genesis_rows(), people_rows(), record_rows()];
+    let uscc = &consortium.running().enterprises[4];
+    let rows = [
+        process_rows(),
+        genesis_rows(),
+        people_rows(uscc),
+        record_rows(),
+    ];
     for row in rows.iter().flatten() {
-        let scratch = tempfile::tempdir().unwrap();
-        copy(kept.path(), scratch.path());
-        if let Err(why) = apply(scratch.path(), row) {
-            complaints.push(format!("{}: this row breaks nothing: {why}", row.file));
-            continue;
-        }
-        refused(scratch.path(), row, complaints).await;
+        tried(kept.path(), row, complaints).await;
     }
     any_flipped_byte(kept.path(), complaints).await;
+    bad_rows_are_listed(kept.path(), complaints).await;
     state.is_unchanged(complaints, "broken files").await;
 }
 
-/// Copies configurations, keys, certificates and genesis, with an order's evidence beside them. Processes
-/// that are started from there listen on ports of their own.
-async fn keep(consortium: &Consortium, kept: &Path) {
-    let dir = consortium.dir();
-    for folder in fs::read_dir(dir).unwrap().flatten() {
-        copy(&folder.path(), &kept.join(folder.file_name()));
+/// One row, in a copy of its own.
+pub(crate) async fn tried(kept: &Path, row: &Row, complaints: &mut Complaints) {
+    let scratch = tempfile::tempdir().unwrap();
+    copy(kept, scratch.path());
+    match apply(scratch.path(), row) {
+        Ok(()) => refused(scratch.path(), row, complaints).await,
+        Err(why) => complaints.push(format!("{}: this row breaks nothing: {why}", row.file)),
     }
+}
+
+/// Makes a copied folder stand for itself: processes that are started from there listen on ports of their
+/// own, and sources are where they are named, from a configuration's folder to the copy beside it.
+pub(crate) fn relocate(kept: &Path, dir: &Path) {
     for file in xinqiao_it::markers::files(kept) {
         if file
             .extension()
@@ -242,10 +311,29 @@ async fn keep(consortium: &Consortium, kept: &Path) {
                     Some(_) => "listen = \"127.0.0.1:0\"\n".to_owned(),
                     None => format!("{line}\n"),
                 });
-            let own_port: String = own_port.collect();
-            fs::write(&file, own_port).unwrap();
+            let here = own_port
+                .collect::<String>()
+                .replace(dir.to_str().unwrap(), "..");
+            fs::write(&file, here).unwrap();
         }
     }
+}
+
+/// Copies configurations, keys, certificates, genesis and records, and puts beside them what people hand to
+/// commands: an order's evidence, a document, members' descriptions.
+async fn keep(consortium: &Consortium, kept: &Path) {
+    let dir = consortium.dir();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let to = kept.join(entry.file_name());
+        copy(&entry.path(), &to);
+        // Stores are in use; they have rows of their own.
+        let _ = fs::remove_dir_all(to.join("data"));
+    }
+    relocate(kept, dir);
+    fs::write(kept.join("document.txt"), "A letter of authorisation.\n").unwrap();
+    let genesis = fs::read_to_string(kept.join("genesis.toml")).unwrap();
+    let members = genesis.find("[[members]]").unwrap();
+    fs::write(kept.join("members.toml"), &genesis[members..]).unwrap();
     let running = consortium.running();
     let asked = run(&[
         "--json",
@@ -277,17 +365,15 @@ async fn run(args: &[&str]) -> std::process::Output {
     process::run(args, Duration::from_secs(60)).await
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
-        if from.file_name().is_some_and(|name| name == "data") {
-            return;
-        }
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap().flatten() {
             copy(&entry.path(), &to.join(entry.file_name()));
         }
-    } else {
-        fs::copy(from, to).unwrap();
+    } else if fs::copy(from, to).is_err() {
+        // A database that is in use may remove a file between its listing and its reading.
+        assert!(!from.exists(), "{} cannot be copied", from.display());
     }
 }
 
@@ -297,7 +383,19 @@ fn apply(dir: &Path, row: &Row) -> Result<(), String> {
     let before = fs::read(&file).map_err(|fault| fault.to_string())?;
     let after = match &row.how {
         Break::Remove => return fs::remove_file(&file).map_err(|fault| fault.to_string()),
+        Break::Grow(bytes) => {
+            let grown = fs::File::options().write(true).open(&file);
+            return grown
+                .and_then(|file| file.set_len(*bytes))
+                .map_err(|fault| fault.to_string());
+        }
         Break::Write(bytes) => bytes.clone(),
+        Break::Flip => {
+            let mut bytes = before.clone();
+            let middle = bytes.len() / 2;
+            *bytes.get_mut(middle).ok_or("the file is empty")? ^= 1;
+            bytes
+        }
         Break::Cut => before[..before.len() / 2].to_vec(),
         Break::Copy(other) => fs::read(dir.join(other)).map_err(|fault| fault.to_string())?,
         Break::Replace(this, that) => String::from_utf8_lossy(&before)
@@ -360,6 +458,8 @@ fn shown(how: &Break) -> String {
         Break::Replace(this, that) => format!("where {this:?} became {that:?}"),
         Break::Copy(other) => format!("replaced by {other}"),
         Break::Cut => "cut in half".into(),
+        Break::Flip => "with a flipped bit".into(),
+        Break::Grow(bytes) => format!("grown to {bytes} bytes"),
     }
 }
 
@@ -392,5 +492,66 @@ async fn any_flipped_byte(kept: &Path, complaints: &mut Complaints) {
                 output.status
             ));
         }
+    }
+}
+
+/// A bad row costs itself alone: it is listed with its line and its reason, and the rows around it count.
+async fn bad_rows_are_listed(kept: &Path, complaints: &mut Complaints) {
+    let file = kept.join("records/jiangsu/jiangsu-tax.csv");
+    let mapping = kept.join("records/jiangsu/jiangsu-tax.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut lines = text.lines();
+    let (head, first, second) = (
+        lines.next().unwrap(),
+        lines.next().unwrap(),
+        lines.next().unwrap(),
+    );
+    let place = head
+        .split(',')
+        .position(|column| column.contains("统一社会信用代码"))
+        .unwrap();
+    let code = first.split(',').nth(place).unwrap();
+    let with = |other: &str| first.replace(code, other).into_bytes();
+    let last = if code.ends_with('0') { '1' } else { '0' };
+    let not_utf8 = [first.as_bytes(), b"\xff\xfe"].concat();
+    let rows: [(&str, Vec<u8>); 10] = [
+        (
+            "uscc_check_character",
+            with(&format!("{}{last}", &code[..17])),
+        ),
+        ("uscc_length", with(&code[..17])),
+        ("uscc_length", with(&code.repeat(100))),
+        ("uscc_alphabet", with(&format!("O{}", &code[1..]))),
+        ("invalid_utf8", not_utf8),
+        ("nul", with(&format!("{code}\0"))),
+        ("column_count", code.into()),
+        ("cell_too_long", with(&"9".repeat(40_000))),
+        ("line_too_long", vec![b'9'; 2 << 20]),
+        ("duplicate_subject", with(code)),
+    ];
+    let mut content = format!("{head}\n{first}\n").into_bytes();
+    for (_, row) in &rows {
+        content.extend_from_slice(row);
+        content.push(b'\n');
+    }
+    content.extend_from_slice(second.as_bytes());
+    content.push(b'\n');
+    fs::write(&file, content).unwrap();
+
+    let checked = run(&["--json", "source", "check", mapping.to_str().unwrap()]).await;
+    fs::write(&file, &text).unwrap();
+    let Ok(report) = serde_json::from_slice::<serde_json::Value>(&checked.stdout) else {
+        return complaints.push(format!("bad rows: {}", process::printed(&checked)));
+    };
+    // The header is line 1, and the first good row line 2.
+    let expected: Vec<(u64, &str)> = (3..).zip(rows.iter().map(|(reason, _)| *reason)).collect();
+    let listed = report["bad_rows"].as_array().into_iter().flatten();
+    let got: Vec<(u64, &str)> = listed
+        .filter_map(|row| Some((row["line"].as_u64()?, row["reason"].as_str()?)))
+        .collect();
+    if got != expected || report["subjects"] != 2 {
+        complaints.push(format!(
+            "bad rows: expected 2 subjects and {expected:?}, got {report:#}"
+        ));
     }
 }

@@ -4,23 +4,26 @@
 //! One consortium serves the whole of it. Each part is a table; all rows are tried, and all that went
 //! wrong is said at the end.
 
-#![cfg(feature = "draft")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod calls;
 mod certificates;
 mod files;
+mod gateway;
+mod requests;
+mod stores;
 mod submissions;
 
 use std::time::Duration;
 
 use prost::Message;
-use xinqiao_it::{Consortium, Kind, People, people::BUREAUS, transactions::status};
+use tonic::Status;
+use xinqiao_it::{Consortium, Kind, People, people::BUREAUS, raw::reason, transactions::status};
 use xinqiao_ledger::{
     outcome::{Event, Outcome},
     wire::{self, ledger_service_client::LedgerServiceClient, tx_body::Action},
 };
-use xinqiao_rpc::{Role, RpcChannel, limited};
+use xinqiao_rpc::{FaultView, Role, RpcChannel, limited};
 
 /// What went wrong, a line for each.
 type Complaints = Vec<String>;
@@ -32,6 +35,41 @@ fn check(complaints: &mut Complaints, row: &str, expected: &str, got: &str) {
     }
 }
 
+/// The reason code of a refusal, with what it lacks to be a clear one: our details on the wire (not only a
+/// library's bare status, which clients can guess a reason from), a sentence in each language, a help link
+/// to the reason's own paragraph, and the field, where the reason is one of a field.
+fn said(status: &Status) -> String {
+    let code = reason(status);
+    let view = FaultView::from_status(status);
+    let of_a_field = [
+        "FIELD_",
+        "USCC_",
+        "ENUM_",
+        "TOO_MANY_ITEMS",
+        "DUPLICATE_ITEM",
+    ]
+    .iter()
+    .any(|kind| code.starts_with(kind));
+    let lacks: Vec<&str> = [
+        ("details on the wire", status.details().is_empty()),
+        ("a sentence", view.message.is_empty()),
+        ("a Chinese sentence", view.chinese.is_none()),
+        (
+            "its help link",
+            view.help != Some(format!("docs/errors.md#{}", code.to_lowercase())),
+        ),
+        ("the field", of_a_field && view.violations.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(what, lacking)| lacking.then_some(what))
+    .collect();
+    if lacks.is_empty() {
+        code
+    } else {
+        format!("{code} without {}", lacks.join(", "))
+    }
+}
+
 /// The state that no bad input may change.
 struct State {
     node: RpcChannel,
@@ -39,9 +77,10 @@ struct State {
 }
 
 impl State {
+    /// As it is once nothing is under way any more.
     async fn of(people: &People) -> Self {
         let node = people.connect((BUREAUS[0], Role::Operator), (BUREAUS[0], Kind::Node));
-        let before = status(&node).await;
+        let before = settled(&node).await;
         Self { node, before }
     }
 
@@ -62,15 +101,7 @@ impl State {
     /// Nothing was recorded but that attempts were refused. Gateways record that beside the answer, so the
     /// last record may still be on its way.
     async fn has_refusals_only(&mut self, complaints: &mut Complaints, after: &str) {
-        let mut now = status(&self.node).await;
-        loop {
-            tokio::time::sleep(Duration::from_millis(400)).await;
-            let later = status(&self.node).await;
-            if later.height == now.height && later.mempool_transactions == 0 {
-                break;
-            }
-            now = later;
-        }
+        let now = settled(&self.node).await;
         let mut ledger = limited!(LedgerServiceClient::new(self.node.clone()));
         for height in self.before.height + 1..=now.height {
             let answer = ledger
@@ -104,16 +135,31 @@ impl State {
     }
 }
 
+/// Where a node stands when no block came for a while and nothing waits for one.
+async fn settled(node: &RpcChannel) -> wire::GetStatusResponse {
+    let mut now = status(node).await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let later = status(node).await;
+        if later.height == now.height && later.mempool_transactions == 0 {
+            return later;
+        }
+        now = later;
+    }
+}
+
 #[tokio::test]
 async fn bad_input_gets_its_own_clear_error_and_changes_nothing() {
-    let consortium = Consortium::start().await;
+    let mut consortium = Consortium::start().await;
     let mut complaints = Complaints::new();
     calls::check_all(&consortium, &mut complaints).await;
     submissions::check_all(&consortium, &mut complaints).await;
+    gateway::check_all(&consortium, &mut complaints).await;
     certificates::check_all(&consortium, &mut complaints).await;
     files::check_all(&consortium, &mut complaints).await;
     // And after all of that the consortium still answers a good query.
     calls::a_good_query_is_answered(&consortium).await;
+    stores::check_all(&mut consortium, &mut complaints).await;
     assert!(
         complaints.is_empty(),
         "{} complaints:\n{}",

@@ -1,4 +1,4 @@
-//! Transactions that were signed by the wrong one, over other bytes, for another chain, too early or too
+//! Transactions at nodes that were signed by the wrong one, over other bytes, for another chain, too early or too
 //! late, twice, or in another encoding than the one there is.
 
 use prost::Message;
@@ -6,16 +6,15 @@ use xinqiao_crypto::SecretKey;
 use xinqiao_it::{
     Consortium, Kind,
     people::{BANK, BUREAUS, HOME},
-    raw::reason,
     transactions::{grant, sign, sign_body, status, submit},
 };
 use xinqiao_ledger::{
     ids::ChainId,
     wire::{self, tx_body::Action},
 };
-use xinqiao_rpc::Role;
+use xinqiao_rpc::{Role, RpcChannel};
 
-use crate::{Complaints, State, check};
+use crate::{Complaints, State, check, said};
 
 /// A body with a field after the known ones, one given twice, and two in the wrong order.
 fn not_canonical(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -33,128 +32,119 @@ fn not_canonical(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// What transactions are made with.
+pub(crate) struct Making {
+    pub(crate) chain: ChainId,
+    /// An expiry that is in order.
+    pub(crate) soon: u64,
+    /// An expiry that is too far ahead.
+    pub(crate) far: u64,
+    /// A key that may sign what is made.
+    pub(crate) signer: SecretKey,
+}
+
+impl Making {
+    pub(crate) async fn of(node: &RpcChannel, signer: SecretKey) -> Self {
+        let tip = status(node).await;
+        Self {
+            chain: ChainId::parse("chain_id", &tip.chain_id).unwrap(),
+            soon: tip.height + tip.max_expiry_window / 2,
+            far: tip.height + 10 * tip.max_expiry_window,
+            signer,
+        }
+    }
+
+    pub(crate) fn sign(&self, action: Action) -> wire::Transaction {
+        self.sign_with(&self.signer, action)
+    }
+
+    pub(crate) fn sign_with(&self, key: &SecretKey, action: Action) -> wire::Transaction {
+        sign(action, &self.chain, self.soon, key)
+    }
+}
+
+/// A transaction, what is wrong with it, and what it is to be refused for.
+pub(crate) type Row = (&'static str, wire::Transaction, &'static str);
+
+/// Everything that can be wrong with the signature around an action that is in order, its chain, its expiry
+/// and its encoding. `taken` is one that was committed before.
+#[rustfmt::skip]
+pub(crate) fn bad_transactions(making: &Making, good: &dyn Fn() -> Action, taken: wire::Transaction) -> Vec<Row> {
+    let Making { chain, soon, far, signer } = making;
+    let other_chain = ChainId::parse("chain_id", &[9; 32]).unwrap();
+    let stranger = SecretKey::generate(&mut rand::rng());
+    let with = |change: &dyn Fn(&mut wire::Transaction)| {
+        let mut transaction = making.sign(good());
+        change(&mut transaction);
+        transaction
+    };
+    let other_body = making.sign(good()).body;
+    let mut borrowed = sign(good(), chain, *soon, &stranger);
+    borrowed.signer = signer.public().id().as_bytes().to_vec();
+    let mut rows = vec![
+        ("an unknown signer", sign(good(), chain, *soon, &stranger), "SIGNER_UNKNOWN"),
+        ("a flipped bit in the signature", with(&|tx| tx.signature[40] ^= 1), "SIGNATURE_INVALID"),
+        ("a signature over other bytes", with(&|tx| tx.body.clone_from(&other_body)), "SIGNATURE_INVALID"),
+        ("a stranger's signature under a member's name", borrowed, "SIGNATURE_INVALID"),
+        ("a signature of zeros", with(&|tx| tx.signature = vec![0; 64]), "FIELD_FORMAT"),
+        ("a signature of 63 bytes", with(&|tx| tx.signature.truncate(63)), "FIELD_LENGTH"),
+        ("a signature of 65 bytes", with(&|tx| tx.signature.push(0)), "FIELD_LENGTH"),
+        ("no signature", with(&|tx| tx.signature.clear()), "FIELD_REQUIRED"),
+        ("no signer", with(&|tx| tx.signer.clear()), "FIELD_REQUIRED"),
+        ("a signer of 31 bytes", with(&|tx| tx.signer.truncate(31)), "FIELD_LENGTH"),
+        ("no body", with(&|tx| tx.body.clear()), "FIELD_REQUIRED"),
+        ("half a body", with(&|tx| tx.body.truncate(tx.body.len() / 2)), "MESSAGE_MALFORMED"),
+        ("another chain", sign(good(), &other_chain, *soon, signer), "CHAIN_ID_MISMATCH"),
+        ("another chain and no member", sign(good(), &other_chain, *soon, &stranger), "CHAIN_ID_MISMATCH"),
+        ("a transaction that was committed before", taken, "TX_REPLAYED"),
+        ("an expiry that has passed", sign(good(), chain, 1, signer), "TX_EXPIRED"),
+        ("an expiry too far ahead", sign(good(), chain, *far, signer), "TX_EXPIRY_TOO_FAR"),
+        ("an expiry at the end of time", sign(good(), chain, u64::MAX, signer), "TX_EXPIRY_TOO_FAR"),
+        ("a body that is none", sign_body(vec![0xff; 40], chain, signer), "MESSAGE_MALFORMED"),
+        ("no action", sign_body(without_action(chain, *soon), chain, signer), "FIELD_REQUIRED"),
+        ("a body of 1 MiB", sign_body(vec![1; 1 << 20], chain, signer), "FIELD_TOO_LONG"),
+    ];
+    for (what, body) in not_canonical(&other_body) {
+        rows.push((what, sign_body(body, chain, signer), "NOT_CANONICAL"));
+    }
+    rows
+}
+
+/// Terms whose first text, the name of the institution, is no UTF-8.
+pub(crate) fn not_utf8(making: &Making, action: Action) -> Row {
+    let mut body = making.sign(action).body;
+    let name = BANK.as_bytes();
+    let at = body
+        .windows(name.len())
+        .position(|window| window == name)
+        .expect("the action names the bank");
+    body[at] = 0xff;
+    let transaction = sign_body(body, &making.chain, &making.signer);
+    ("a name that is not UTF-8", transaction, "UTF8")
+}
+
 /// Submits each of them to the validator and through a follower.
 pub(crate) async fn check_all(consortium: &Consortium, complaints: &mut Complaints) {
     let people = consortium.people();
     let node = people.connect((BUREAUS[0], Role::Operator), (BUREAUS[0], Kind::Node));
-    let tip = status(&node).await;
-    let chain = ChainId::parse("chain_id", &tip.chain_id).unwrap();
-    let other_chain = ChainId::parse("chain_id", &[9; 32]).unwrap();
-    let admin = people.key(HOME, "admin");
-    let stranger = SecretKey::generate(&mut rand::rng());
+    let making = Making::of(&node, people.key(HOME, "admin")).await;
     let subject = people.subject(&consortium.running().enterprises[2]);
     let good = || {
-        grant(
-            subject.clone(),
-            BANK,
-            &[&consortium.running().purpose],
-            &["tax_payment"],
-        )
+        let purpose = consortium.running().purpose.as_str();
+        grant(subject.clone(), BANK, &[purpose], &["tax_payment"])
     };
-    let soon = tip.height + tip.max_expiry_window / 2;
 
     // One that is taken, so that the same one can be sent again.
-    let taken = sign(good(), &chain, soon, &admin);
+    let taken = making.sign(good());
     let first = submit(&node, taken.clone(), 20_000).await.unwrap();
     assert!(
         first.receipt.is_some(),
         "a good transaction was not committed"
     );
-
-    let mut flipped = sign(good(), &chain, soon, &admin);
-    flipped.signature[40] ^= 1;
-    let mut other_bytes = sign(good(), &chain, soon, &admin);
-    other_bytes.body = sign(good(), &chain, soon, &admin).body;
-    let mut borrowed = sign(good(), &chain, soon, &stranger);
-    borrowed.signer = admin.public().id().as_bytes().to_vec();
-    let mut zero = sign(good(), &chain, soon, &admin);
-    zero.signature = vec![0; 64];
-    let mut short = sign(good(), &chain, soon, &admin);
-    short.signature.truncate(63);
-    let mut no_signer = sign(good(), &chain, soon, &admin);
-    no_signer.signer.clear();
-
-    let mut rows = vec![
-        (
-            "an unknown signer",
-            sign(good(), &chain, soon, &stranger),
-            "SIGNER_UNKNOWN",
-        ),
-        (
-            "a flipped bit in the signature",
-            flipped,
-            "SIGNATURE_INVALID",
-        ),
-        (
-            "a signature over other bytes",
-            other_bytes,
-            "SIGNATURE_INVALID",
-        ),
-        (
-            "a stranger's signature under a member's name",
-            borrowed,
-            "SIGNATURE_INVALID",
-        ),
-        ("a signature of zeros", zero, "FIELD_FORMAT"),
-        ("a signature of 63 bytes", short, "FIELD_LENGTH"),
-        ("no signer", no_signer, "FIELD_REQUIRED"),
-        (
-            "another chain",
-            sign(good(), &other_chain, soon, &admin),
-            "CHAIN_ID_MISMATCH",
-        ),
-        (
-            "a transaction that was committed before",
-            taken,
-            "TX_REPLAYED",
-        ),
-        (
-            "an expiry that has passed",
-            sign(good(), &chain, 1, &admin),
-            "TX_EXPIRED",
-        ),
-        (
-            "an expiry too far ahead",
-            sign(
-                good(),
-                &chain,
-                tip.height + 10 * tip.max_expiry_window,
-                &admin,
-            ),
-            "TX_EXPIRY_TOO_FAR",
-        ),
-        (
-            "an expiry at the end of time",
-            sign(good(), &chain, u64::MAX, &admin),
-            "TX_EXPIRY_TOO_FAR",
-        ),
-        (
-            "another chain and no member",
-            sign(good(), &other_chain, soon, &stranger),
-            "CHAIN_ID_MISMATCH",
-        ),
-        (
-            "a body that is none",
-            sign_body(vec![0xff; 40], &chain, &admin),
-            "MESSAGE_MALFORMED",
-        ),
-        (
-            "no action",
-            sign_body(without_action(&chain, soon), &chain, &admin),
-            "FIELD_REQUIRED",
-        ),
-        (
-            "a body of 1 MiB",
-            sign_body(vec![1; 1 << 20], &chain, &admin),
-            "FIELD_TOO_LONG",
-        ),
-    ];
-    let body = sign(good(), &chain, soon, &admin).body;
-    for (what, body) in not_canonical(&body) {
-        rows.push((what, sign_body(body, &chain, &admin), "NOT_CANONICAL"));
-    }
+    let mut rows = bad_transactions(&making, &good, taken);
+    rows.push(not_utf8(&making, good()));
     for (what, action, expected) in malformed(good()) {
-        rows.push((what, sign(action, &chain, soon, &admin), expected));
+        rows.push((what, making.sign(action), expected));
     }
 
     let mut state = State::of(&people).await;
@@ -166,7 +156,7 @@ pub(crate) async fn check_all(consortium: &Consortium, complaints: &mut Complain
         for (what, transaction, expected) in &rows {
             let got = match submit(channel, transaction.clone(), 3_000).await {
                 Ok(_) => "it was taken".to_owned(),
-                Err(status) => reason(&status),
+                Err(status) => said(&status),
             };
             check(complaints, &format!("{what} {way}"), expected, &got);
         }
@@ -187,18 +177,39 @@ fn without_action(chain: &ChainId, expires_at: u64) -> Vec<u8> {
     .encode_to_vec()
 }
 
+/// An action, what is wrong with it, and what it is to be refused for.
+pub(crate) type BadAction = (&'static str, Action, &'static str);
+
+/// Terms of consent whose fields are not what the contract says, within the action that has them.
+#[rustfmt::skip]
+pub(crate) fn malformed_terms(good: &wire::ConsentTerms, within: fn(wire::ConsentTerms) -> Action) -> Vec<BadAction> {
+    let with = |change: fn(&mut wire::ConsentTerms)| {
+        let mut terms = good.clone();
+        change(&mut terms);
+        within(terms)
+    };
+    vec![
+        ("a subject of 31 bytes", with(|terms| terms.subject.truncate(31)), "FIELD_LENGTH"),
+        ("a plain code for a subject", with(|terms| terms.subject = b"91320594MA1MC4RX7R".to_vec()), "FIELD_LENGTH"),
+        ("a long grantee", with(|terms| terms.grantee = "b".repeat(33)), "FIELD_TOO_LONG"),
+        ("a malformed grantee", with(|terms| terms.grantee = "My Bank".into()), "FIELD_FORMAT"),
+        ("a long branch", with(|terms| terms.branch = "b".repeat(65)), "FIELD_TOO_LONG"),
+        ("17 purposes", with(|terms| terms.purposes = (0..17).map(|i| format!("p{i:02}")).collect()), "TOO_MANY_ITEMS"),
+        ("65 items", with(|terms| terms.items = (0..65).map(|i| format!("i{i:02}")).collect()), "TOO_MANY_ITEMS"),
+        ("items in no order", with(|terms| terms.items = vec!["b".into(), "a".into()]), "DUPLICATE_ITEM"),
+        ("no use", with(|terms| terms.max_uses = 0), "FIELD_RANGE"),
+        ("a validity that ends before it begins", with(|terms| terms.valid_until_ms = terms.valid_from_ms), "FIELD_RANGE"),
+        ("a document's digest of 33 bytes", with(|terms| terms.document_digest.push(0)), "FIELD_LENGTH"),
+    ]
+}
+
 /// Actions whose fields are not what the contract says.
 #[rustfmt::skip]
-fn malformed(good: Action) -> Vec<(&'static str, Action, &'static str)> {
+fn malformed(good: Action) -> Vec<BadAction> {
     let Action::GrantConsent(granted) = good else {
         panic!("the good action is a grant");
     };
     let terms = granted.terms.unwrap();
-    let with = |change: fn(&mut wire::ConsentTerms)| {
-        let mut terms = terms.clone();
-        change(&mut terms);
-        Action::GrantConsent(wire::GrantConsent { request: Vec::new(), terms: Some(terms) })
-    };
     let key = |bytes: usize, role: i32| {
         let key = wire::MemberKey { public_key: vec![2; bytes], role };
         Action::AddKey(wire::AddKey { key: Some(key) })
@@ -206,18 +217,45 @@ fn malformed(good: Action) -> Vec<(&'static str, Action, &'static str)> {
     let reject = |reason: i32| {
         Action::RejectPart(wire::RejectPart { order: vec![1; 32], part: 0, reason })
     };
-    vec![
+    let admit = |change: fn(&mut wire::Member)| {
+        let public = SecretKey::generate(&mut rand::rng()).public().to_sec1().to_vec();
+        let mut member = wire::Member {
+            org: "new-bureau".into(),
+            kind: wire::MemberKind::Bureau.into(),
+            name: "A new bureau".into(),
+            region: "34".into(),
+            keys: vec![wire::MemberKey { public_key: public, role: wire::KeyRole::Admin.into() }],
+            ..Default::default()
+        };
+        change(&mut member);
+        Action::AdmitMember(wire::AdmitMember { member: Some(member) })
+    };
+    let deliver = |change: fn(&mut wire::DeliverPart)| {
+        let mut part = wire::DeliverPart {
+            order: vec![1; 32],
+            part: 0,
+            ciphertext_digest: vec![2; 32],
+            ciphertext_length: 1_000,
+            report_root: vec![3; 32],
+            items: vec!["tax_payment".into()],
+            seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+        };
+        change(&mut part);
+        Action::DeliverPart(part)
+    };
+    let mut bad = vec![
         ("no terms", Action::GrantConsent(wire::GrantConsent::default()), "FIELD_REQUIRED"),
-        ("a subject of 31 bytes", with(|terms| terms.subject.truncate(31)), "FIELD_LENGTH"),
-        ("a plain code for a subject", with(|terms| terms.subject = b"91320594MA1MC4RX7R".to_vec()), "FIELD_LENGTH"),
-        ("a long grantee", with(|terms| terms.grantee = "b".repeat(33)), "FIELD_TOO_LONG"),
-        ("a malformed grantee", with(|terms| terms.grantee = "My Bank".into()), "FIELD_FORMAT"),
-        ("65 items", with(|terms| terms.items = (0..65).map(|i| format!("i{i:02}")).collect()), "TOO_MANY_ITEMS"),
-        ("items in no order", with(|terms| terms.items = vec!["b".into(), "a".into()]), "DUPLICATE_ITEM"),
-        ("no use", with(|terms| terms.max_uses = 0), "FIELD_RANGE"),
         ("an unknown part rejection", reject(99), "ENUM_UNKNOWN"),
         ("a part rejection that is not said", reject(0), "FIELD_REQUIRED"),
         ("an unknown key role", key(33, 99), "ENUM_UNKNOWN"),
         ("a key of 32 bytes", key(32, 1), "FIELD_LENGTH"),
-    ]
+        ("an unknown kind of member", admit(|member| member.kind = 99), "ENUM_UNKNOWN"),
+        ("a member's name of a kilobyte", admit(|member| member.name = "n".repeat(1_024)), "FIELD_TOO_LONG"),
+        ("a delivery under an unknown seal", deliver(|part| part.seal_scheme = 99), "ENUM_UNKNOWN"),
+        ("a delivery's digest of 31 bytes", deliver(|part| part.ciphertext_digest.truncate(31)), "FIELD_LENGTH"),
+    ];
+    bad.extend(malformed_terms(&terms, |terms| {
+        Action::GrantConsent(wire::GrantConsent { request: Vec::new(), terms: Some(terms) })
+    }));
+    bad
 }

@@ -1,0 +1,253 @@
+//! What is wrong in the fields of each request of the contract, and what it is to be answered with.
+
+use prost::Message;
+use xinqiao_ledger::wire;
+
+/// One bad request and what it is to be answered with.
+pub(crate) struct Row {
+    pub(crate) method: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) message: Vec<u8>,
+    pub(crate) expected: &'static str,
+}
+
+/// Values that no field of their kind may have.
+struct Wrong {
+    /// For ids, which have 32 bytes.
+    bytes: Vec<u8>,
+    /// For names and codes, which have at most 32 characters.
+    name: String,
+    /// For free texts, which have at most 64 bytes.
+    text: String,
+}
+
+/// All rows. Where a field's length is wrong, it is so by one byte and by far, in both directions.
+pub(crate) fn rows(uscc: &str, purpose: &str) -> Vec<Row> {
+    let wrong = |bytes: usize, name: usize, text: usize| Wrong {
+        bytes: vec![7; bytes],
+        name: "a".repeat(name),
+        text: "x".repeat(text),
+    };
+    let mut rows = rows_with(uscc, purpose, &wrong(31, 33, 65));
+    for other in [
+        wrong(33, 34, 66),
+        wrong(1, 100_000, 100_000),
+        wrong(100_000, 33, 65),
+    ] {
+        let lengths = rows_with(uscc, purpose, &other);
+        rows.extend(
+            lengths
+                .into_iter()
+                .filter(|row| matches!(row.expected, "FIELD_LENGTH" | "FIELD_TOO_LONG")),
+        );
+    }
+    for (what, code, expected) in bad_codes(uscc) {
+        let query = query(&code, purpose);
+        let list = wire::ReportServiceListGrantsRequest { uscc: code.clone() };
+        rows.extend([
+            row("ReportService/QueryReport", what, &query, expected),
+            row("ReportService/ListGrants", what, &list, expected),
+            row(
+                "ReportService/RequestGrant",
+                what,
+                &ask(&code, purpose),
+                expected,
+            ),
+        ]);
+    }
+    rows
+}
+
+/// A query that is in order, if its code is.
+pub(crate) fn query(uscc: &str, purpose: &str) -> wire::QueryReportRequest {
+    wire::QueryReportRequest {
+        uscc: uscc.into(),
+        purpose: purpose.into(),
+        user: "clerk-7".into(),
+        ..Default::default()
+    }
+}
+
+/// A request for consent that is in order, if its code is.
+fn ask(uscc: &str, purpose: &str) -> wire::RequestGrantRequest {
+    wire::RequestGrantRequest {
+        uscc: uscc.into(),
+        purposes: vec![purpose.into()],
+        items: vec!["tax_payment".into()],
+        valid_days: 30,
+        max_uses: 1,
+        data_life_days: 30,
+        lapses_after_days: 7,
+    }
+}
+
+fn row(
+    method: &'static str,
+    what: &'static str,
+    message: &impl Message,
+    expected: &'static str,
+) -> Row {
+    Row {
+        method,
+        what,
+        message: message.encode_to_vec(),
+        expected,
+    }
+}
+
+/// The rows for every field of every request, one a line. Requests without fields have the general ones
+/// alone, and transactions have a table of their own.
+#[rustfmt::skip]
+fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
+    let id = vec![7; 32];
+    let (short, long, text65) = (&wrong.bytes, &wrong.name, &wrong.text);
+    let (query, ask) = (query(uscc, purpose), ask(uscc, purpose));
+    vec![
+        row("LedgerService/GetBlock", "height 0", &wire::GetBlockRequest { height: 0 }, "FIELD_RANGE"),
+        row("LedgerService/GetBlock", "no such height", &wire::GetBlockRequest { height: u64::MAX }, "BLOCK_NOT_FOUND"),
+        row("LedgerService/StreamBlocks", "height 0", &wire::StreamBlocksRequest { from_height: 0 }, "FIELD_RANGE"),
+        row("LedgerService/GetReceipt", "no id", &wire::GetReceiptRequest::default(), "FIELD_REQUIRED"),
+        row("LedgerService/GetReceipt", "wrong id", &wire::GetReceiptRequest { tx_id: short.clone(), wait_ms: 0 }, "FIELD_LENGTH"),
+        row("LedgerService/GetReceipt", "unknown id", &wire::GetReceiptRequest { tx_id: id.clone(), wait_ms: 0 }, "TX_NOT_FOUND"),
+        row("LedgerService/GetReceipt", "long wait", &wire::GetReceiptRequest { tx_id: id.clone(), wait_ms: 60_001 }, "FIELD_RANGE"),
+        row("LedgerService/GetHistoryProof", "height 0", &wire::GetHistoryProofRequest { height: 0, tip_height: 2 }, "FIELD_RANGE"),
+        row("LedgerService/GetHistoryProof", "backwards", &wire::GetHistoryProofRequest { height: 2, tip_height: 1 }, "FIELD_RANGE"),
+        row("LedgerService/GetHistoryProof", "not there yet", &wire::GetHistoryProofRequest { height: 1, tip_height: u64::MAX }, "BLOCK_NOT_FOUND"),
+        row("SubmissionService/SubmitTransaction", "no transaction", &wire::SubmitTransactionRequest::default(), "FIELD_REQUIRED"),
+        row("SubmissionService/SubmitTransaction", "long wait", &wire::SubmitTransactionRequest { transaction: Some(wire::Transaction::default()), wait_ms: 60_001 }, "FIELD_RANGE"),
+        row("SubmissionService/SubmitTransaction", "empty transaction", &wire::SubmitTransactionRequest { transaction: Some(wire::Transaction::default()), wait_ms: 0 }, "FIELD_REQUIRED"),
+        row("StateService/GetMember", "not said which", &wire::GetMemberRequest::default(), "FIELD_REQUIRED"),
+        row("StateService/GetMember", "long id", &member_by(wire::get_member_request::By::Org(long.clone())), "FIELD_TOO_LONG"),
+        row("StateService/GetMember", "malformed id", &member_by(wire::get_member_request::By::Org("Not A Slug".into())), "FIELD_FORMAT"),
+        row("StateService/GetMember", "unknown id", &member_by(wire::get_member_request::By::Org("nobody".into())), "MEMBER_UNKNOWN"),
+        row("StateService/GetMember", "wrong fingerprint", &member_by(wire::get_member_request::By::Certificate(short.clone())), "FIELD_LENGTH"),
+        row("StateService/GetMember", "wrong key id", &member_by(wire::get_member_request::By::KeyId(short.clone())), "FIELD_LENGTH"),
+        row("StateService/GetDigest", "no subject", &wire::GetDigestRequest::default(), "FIELD_REQUIRED"),
+        row("StateService/GetDigest", "wrong subject", &wire::GetDigestRequest { subject: short.clone(), source: "a".into() }, "FIELD_LENGTH"),
+        row("StateService/GetDigest", "no source", &wire::GetDigestRequest { subject: id.clone(), source: String::new() }, "FIELD_REQUIRED"),
+        row("StateService/GetDigest", "long source", &wire::GetDigestRequest { subject: id.clone(), source: long.clone() }, "FIELD_TOO_LONG"),
+        row("StateService/GetDigest", "unknown source", &wire::GetDigestRequest { subject: id.clone(), source: "nowhere".into() }, "SOURCE_UNKNOWN"),
+        row("StateService/GetGrant", "no id", &wire::GetGrantRequest::default(), "FIELD_REQUIRED"),
+        row("StateService/GetGrant", "wrong id", &wire::GetGrantRequest { grant: short.clone() }, "FIELD_LENGTH"),
+        row("StateService/GetGrant", "unknown id", &wire::GetGrantRequest { grant: id.clone() }, "CONSENT_NOT_FOUND"),
+        row("StateService/ListGrants", "no subject", &wire::ListGrantsRequest::default(), "FIELD_REQUIRED"),
+        row("StateService/ListGrants", "wrong subject", &wire::ListGrantsRequest { subject: short.clone(), grantee: String::new() }, "FIELD_LENGTH"),
+        row("StateService/ListGrants", "malformed grantee", &wire::ListGrantsRequest { subject: id.clone(), grantee: "-bank".into() }, "FIELD_FORMAT"),
+        row("StateService/ListGrants", "long grantee", &wire::ListGrantsRequest { subject: id.clone(), grantee: long.clone() }, "FIELD_TOO_LONG"),
+        row("StateService/GetOrder", "wrong id", &wire::GetOrderRequest { order: short.clone() }, "FIELD_LENGTH"),
+        row("StateService/GetOrder", "no id", &wire::GetOrderRequest::default(), "FIELD_REQUIRED"),
+        row("StateService/GetOrder", "unknown id", &wire::GetOrderRequest { order: id.clone() }, "ORDER_NOT_FOUND"),
+        row("AuditService/ListAccess", "long institution", &wire::ListAccessRequest { institution: long.clone(), ..Default::default() }, "FIELD_TOO_LONG"),
+        row("AuditService/ListAccess", "malformed institution", &wire::ListAccessRequest { institution: "My Bank".into(), ..Default::default() }, "FIELD_FORMAT"),
+        row("AuditService/ListAccess", "wrong subject", &wire::ListAccessRequest { subject: short.clone(), ..Default::default() }, "FIELD_LENGTH"),
+        row("AuditService/ListAccess", "huge page", &wire::ListAccessRequest { page_size: 1_001, ..Default::default() }, "FIELD_RANGE"),
+        row("AuditService/ListOrders", "huge page", &wire::ListOrdersRequest { page_size: 1_001, ..Default::default() }, "FIELD_RANGE"),
+        row("AuditService/GetEvidence", "no id", &wire::GetEvidenceRequest::default(), "FIELD_REQUIRED"),
+        row("AuditService/GetEvidence", "wrong id", &wire::GetEvidenceRequest { order: short.clone() }, "FIELD_LENGTH"),
+        row("AuditService/GetEvidence", "unknown id", &wire::GetEvidenceRequest { order: id.clone() }, "ORDER_NOT_FOUND"),
+        row("OrderService/PlaceOrder", "no transaction", &wire::OrderServicePlaceOrderRequest::default(), "FIELD_REQUIRED"),
+        row("OrderService/WatchOrder", "wrong id", &wire::WatchOrderRequest { order: short.clone() }, "FIELD_LENGTH"),
+        row("OrderService/WatchOrder", "no id", &wire::WatchOrderRequest::default(), "FIELD_REQUIRED"),
+        row("OrderService/WatchOrder", "unknown id", &wire::WatchOrderRequest { order: id.clone() }, "ORDER_NOT_FOUND"),
+        row("OrderService/FetchPart", "no id", &wire::FetchPartRequest::default(), "FIELD_REQUIRED"),
+        row("OrderService/FetchPart", "wrong id", &wire::FetchPartRequest { order: short.clone(), part: 0 }, "FIELD_LENGTH"),
+        row("OrderService/FetchPart", "no such part", &wire::FetchPartRequest { order: id.clone(), part: 64 }, "FIELD_RANGE"),
+        row("OrderService/FetchPart", "unknown id", &wire::FetchPartRequest { order: id.clone(), part: 0 }, "ORDER_NOT_FOUND"),
+        row("OrderService/SubmitOrderChange", "no transaction", &wire::SubmitOrderChangeRequest::default(), "FIELD_REQUIRED"),
+        row("DeliveryService/RelayPart", "no id", &wire::RelayPartRequest::default(), "FIELD_REQUIRED"),
+        row("DeliveryService/RelayPart", "wrong id", &wire::RelayPartRequest { order: short.clone(), ..Default::default() }, "FIELD_LENGTH"),
+        row("DeliveryService/RelayPart", "no such part", &wire::RelayPartRequest { order: id.clone(), part: 64, wait_ms: 0 }, "FIELD_RANGE"),
+        row("DeliveryService/RelayPart", "long wait", &wire::RelayPartRequest { order: id.clone(), part: 0, wait_ms: 86_400_001 }, "FIELD_RANGE"),
+        row("ConsentService/SubmitConsent", "no transaction", &wire::SubmitConsentRequest::default(), "FIELD_REQUIRED"),
+        row("ConsentService/ListConsents", "wrong subject", &wire::ListConsentsRequest { subject: short.clone() }, "FIELD_LENGTH"),
+        row("ConsentService/ListConsents", "no subject", &wire::ListConsentsRequest::default(), "FIELD_REQUIRED"),
+        row("ReportService/QueryReport", "no purpose", &wire::QueryReportRequest { purpose: String::new(), ..query.clone() }, "FIELD_REQUIRED"),
+        row("ReportService/QueryReport", "long purpose", &wire::QueryReportRequest { purpose: long.clone(), ..query.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/QueryReport", "unknown purpose", &wire::QueryReportRequest { purpose: "curiosity".into(), ..query.clone() }, "PURPOSE_DENIED"),
+        row("ReportService/QueryReport", "long item", &wire::QueryReportRequest { items: vec![long.clone()], ..query.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/QueryReport", "malformed item", &wire::QueryReportRequest { items: vec!["Tax Payment".into()], ..query.clone() }, "FIELD_FORMAT"),
+        row("ReportService/QueryReport", "unknown item", &wire::QueryReportRequest { items: vec!["horoscope".into()], ..query.clone() }, "ITEM_UNKNOWN"),
+        row("ReportService/QueryReport", "an item twice", &wire::QueryReportRequest { items: vec!["tax_payment".into(); 2], ..query.clone() }, "DUPLICATE_ITEM"),
+        row("ReportService/QueryReport", "65 items", &wire::QueryReportRequest { items: vec!["tax_payment".into(); 65], ..query.clone() }, "TOO_MANY_ITEMS"),
+        row("ReportService/QueryReport", "wrong grant", &wire::QueryReportRequest { grant: short.clone(), ..query.clone() }, "FIELD_LENGTH"),
+        row("ReportService/QueryReport", "unknown grant", &wire::QueryReportRequest { grant: id.clone(), ..query.clone() }, "CONSENT_NOT_FOUND"),
+        row("ReportService/QueryReport", "no user", &wire::QueryReportRequest { user: String::new(), ..query.clone() }, "FIELD_REQUIRED"),
+        row("ReportService/QueryReport", "long user", &wire::QueryReportRequest { user: text65.clone(), ..query.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/QueryReport", "long branch", &wire::QueryReportRequest { branch: text65.clone(), ..query.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/QueryReport", "short deadline", &wire::QueryReportRequest { deadline_ms: 99, ..query.clone() }, "FIELD_RANGE"),
+        row("ReportService/QueryReport", "long deadline", &wire::QueryReportRequest { deadline_ms: 86_400_001, ..query.clone() }, "FIELD_RANGE"),
+        row("ReportService/RequestGrant", "no purposes", &wire::RequestGrantRequest { purposes: vec![], ..ask.clone() }, "FIELD_REQUIRED"),
+        row("ReportService/RequestGrant", "17 purposes", &wire::RequestGrantRequest { purposes: vec![purpose.into(); 17], ..ask.clone() }, "TOO_MANY_ITEMS"),
+        row("ReportService/RequestGrant", "long purpose", &wire::RequestGrantRequest { purposes: vec![long.clone()], ..ask.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/RequestGrant", "a purpose twice", &wire::RequestGrantRequest { purposes: vec![purpose.into(); 2], ..ask.clone() }, "DUPLICATE_ITEM"),
+        row("ReportService/RequestGrant", "no items", &wire::RequestGrantRequest { items: vec![], ..ask.clone() }, "FIELD_REQUIRED"),
+        row("ReportService/RequestGrant", "long item", &wire::RequestGrantRequest { items: vec![long.clone()], ..ask.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/RequestGrant", "malformed item", &wire::RequestGrantRequest { items: vec!["Tax Payment".into()], ..ask.clone() }, "FIELD_FORMAT"),
+        row("ReportService/RequestGrant", "65 items", &wire::RequestGrantRequest { items: vec!["tax_payment".into(); 65], ..ask.clone() }, "TOO_MANY_ITEMS"),
+        row("ReportService/RequestGrant", "valid for 0 days", &wire::RequestGrantRequest { valid_days: 0, ..ask.clone() }, "FIELD_RANGE"),
+        row("ReportService/RequestGrant", "valid for ever", &wire::RequestGrantRequest { valid_days: 3_651, ..ask.clone() }, "FIELD_RANGE"),
+        row("ReportService/RequestGrant", "no use", &wire::RequestGrantRequest { max_uses: 0, ..ask.clone() }, "FIELD_RANGE"),
+        row("ReportService/RequestGrant", "unbounded use", &wire::RequestGrantRequest { max_uses: 1_000_001, ..ask.clone() }, "FIELD_RANGE"),
+        row("ReportService/RequestGrant", "kept for ever", &wire::RequestGrantRequest { data_life_days: 3_651, ..ask.clone() }, "FIELD_RANGE"),
+        row("ReportService/RequestGrant", "lapses at once", &wire::RequestGrantRequest { lapses_after_days: 0, ..ask.clone() }, "FIELD_RANGE"),
+    ]
+}
+
+/// Every kind of unified social credit code that is none.
+fn bad_codes(good: &str) -> Vec<(&'static str, String, &'static str)> {
+    let other = |last: char| format!("{}{last}", &good[..17]);
+    vec![
+        ("no code", String::new(), "USCC_LENGTH"),
+        (
+            "a code of 17 characters",
+            good[..17].to_owned(),
+            "USCC_LENGTH",
+        ),
+        ("a code of 19 characters", format!("{good}0"), "USCC_LENGTH"),
+        (
+            "a code as long as a book",
+            good.repeat(10_000),
+            "USCC_LENGTH",
+        ),
+        (
+            "a code in small letters",
+            good.to_lowercase(),
+            "USCC_ALPHABET",
+        ),
+        (
+            "a code with an I",
+            format!("I{}", &good[1..]),
+            "USCC_ALPHABET",
+        ),
+        (
+            "a code with an O for a 0",
+            format!("{}O{}", &good[..4], &good[5..]),
+            "USCC_ALPHABET",
+        ),
+        (
+            "a wrong check character",
+            other(if good.ends_with('0') { '1' } else { '0' }),
+            "USCC_CHECK_CHARACTER",
+        ),
+        (
+            "two characters exchanged",
+            exchanged(good),
+            "USCC_CHECK_CHARACTER",
+        ),
+    ]
+}
+
+/// The first two neighbours that differ, exchanged: the usual typing error.
+fn exchanged(code: &str) -> String {
+    let mut characters: Vec<char> = code.chars().collect();
+    let at = characters
+        .windows(2)
+        .position(|pair| pair[0] != pair[1])
+        .unwrap();
+    characters.swap(at, at + 1);
+    characters.into_iter().collect()
+}
+
+fn member_by(by: wire::get_member_request::By) -> wire::GetMemberRequest {
+    wire::GetMemberRequest { by: Some(by) }
+}

@@ -65,7 +65,7 @@ pub async fn run(args: Args) -> Result<()> {
     let mut running = Vec::new();
     let done = tokio::select! {
         done = whole(&args, &mut running) => done,
-        () = asked.to_stop() => {
+        () = asked.come() => {
             eprintln!("\nstopping");
             Ok(())
         }

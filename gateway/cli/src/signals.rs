@@ -21,7 +21,7 @@ impl Asked {
     }
 
     /// Completes when the process is asked to stop.
-    pub async fn to_stop(mut self) {
+    pub async fn come(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

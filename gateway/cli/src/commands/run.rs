@@ -71,7 +71,7 @@ pub async fn node(start: &Start) -> Result<()> {
     );
     node.listen = Some(file.listen);
     node.upstreams = upstreams(&file.upstreams);
-    let handle = Node::start(node, asked.to_stop()).await?;
+    let handle = Node::start(node, asked.come()).await?;
     ready(handle.local_addr.context("the node listens nowhere")?);
     handle.join().await?;
     Ok(())
@@ -91,7 +91,7 @@ pub async fn observer(start: &Start) -> Result<()> {
     );
     observer.listen = Some(file.listen);
     observer.upstreams = upstreams(&file.upstreams);
-    let handle = Observer::start(observer, asked.to_stop()).await?;
+    let handle = Observer::start(observer, asked.come()).await?;
     ready(
         handle
             .local_addr()
@@ -139,7 +139,7 @@ pub async fn gateway(start: &Start) -> Result<()> {
             quotas: Quotas::default(),
             limits: Limits::default(),
         },
-        asked.to_stop(),
+        asked.come(),
     )
     .await?;
     ready(handle.local_addr());
@@ -193,7 +193,7 @@ pub async fn holder(start: &Start) -> Result<()> {
     let asked = Asked::listen()?;
     let loaded: Loaded<HolderFile> = config::load(&start.config)?;
     let _telemetry = loaded.file.telemetry.init("holder", &loaded.file.org)?;
-    let handle = Holder::start(holder_config(&loaded)?, asked.to_stop()).await?;
+    let handle = Holder::start(holder_config(&loaded)?, asked.come()).await?;
     ready(handle.local_addr());
     handle.join().await?;
     Ok(())
@@ -231,7 +231,7 @@ pub async fn agent(start: &Start) -> Result<()> {
             genesis,
             limits: Limits::default(),
         },
-        asked.to_stop(),
+        asked.come(),
     )
     .await?;
     ready(handle.local_addr());

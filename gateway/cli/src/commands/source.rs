@@ -85,17 +85,22 @@ pub async fn run(command: SourceCommand, as_json: bool) -> Result<()> {
                 render::table(["source", "name", "operator", "state", "subjects", "items"]);
             let mut values = Vec::new();
             for state in sources {
+                let mut status = render::source_status(state.status);
+                if !state.suspended_by.is_empty() {
+                    status = format!("{status} by {}", state.suspended_by.join(" and "));
+                }
                 let source = state.source.unwrap_or_default();
                 values.push(json!({
                     "source": source.source, "name": source.name, "operator": source.operator,
                     "status": render::source_status(state.status), "subjects": state.subjects,
+                    "suspended_by": state.suspended_by,
                     "items": source.items,
                 }));
                 table.add_row([
                     source.source,
                     source.name,
                     source.operator,
-                    render::source_status(state.status),
+                    status,
                     state.subjects.to_string(),
                     source.items.join(" "),
                 ]);

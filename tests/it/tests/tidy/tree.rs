@@ -110,10 +110,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let Ok(kind) = entry.file_type() else {
             continue;
         };
+        // In a second work tree `.git` is a file.
+        if name == ".git" {
+            continue;
+        }
         if kind.is_file() {
             files.push(path);
         } else if kind.is_dir()
-            && !["target", ".git", "node_modules", "__pycache__"].iter().any(|skipped| name == *skipped)
+            && !["target", "node_modules", "__pycache__"].iter().any(|skipped| name == *skipped)
             // Cargo marks a target folder so, whatever it is called.
             && !path.join("CACHEDIR.TAG").exists()
         {

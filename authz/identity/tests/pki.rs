@@ -5,7 +5,7 @@
 use std::fs;
 
 use secrecy::{ExposeSecret, SecretString};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, Pem, X509Certificate};
 use xinqiao_identity::pki::{Authority, Error, LeafRequest, Validity};
 use xinqiao_rpc::{Identity, PeerIdentity, Role};
@@ -227,6 +227,19 @@ fn a_bad_identity_file_is_named_with_what_is_wrong() {
         "key.pem",
         &["key.pem", "CA certificate"],
     );
+    // Past and early ones, each with its own key.
+    for (from, to, says) in [(-10, -1, "has expired"), (1, 10, "is not valid yet")] {
+        let mut request = LeafRequest::new("bank", Role::Agent, now());
+        request.validity = Validity {
+            not_before: now() + Duration::days(from),
+            not_after: now() + Duration::days(to),
+        };
+        let issued = ca.issue(&request).unwrap();
+        fs::write(at("untimely.pem"), &issued.cert_pem).unwrap();
+        fs::write(at("untimely.key"), issued.key_pem.expose_secret()).unwrap();
+        let files = ["untimely.pem", "untimely.key", "ca.pem"];
+        check(files[0], files[1], files[2], &["untimely.pem", says]);
+    }
     check("broken.pem", "key.pem", "ca.pem", &["broken.pem"]);
     check("huge.pem", "key.pem", "ca.pem", &["huge.pem", "307200"]);
     check("binary.pem", "key.pem", "ca.pem", &["binary.pem", "UTF-8"]);

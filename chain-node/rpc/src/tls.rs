@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use secrecy::{ExposeSecret, SecretString};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, ServerTlsConfig};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use crate::channel::RpcChannel;
 use crate::limits::Limits;
@@ -66,6 +67,24 @@ pub enum Error {
     /// The private key is not the certificate's.
     #[error("the private key does not belong to the certificate: {0}")]
     KeyMismatch(rustls::Error),
+    /// Our own certificate is past its validity.
+    #[error("the certificate in {path} has expired: it was valid until {until}")]
+    Expired {
+        /// The file.
+        path: PathBuf,
+        /// The end of its validity.
+        until: String,
+    },
+    /// Our own certificate is before its validity.
+    #[error(
+        "the certificate in {path} is not valid yet, but from {from}: is this machine's clock right?"
+    )]
+    NotYetValid {
+        /// The file.
+        path: PathBuf,
+        /// The begin of its validity.
+        from: String,
+    },
     /// Our own certificate gives no identity.
     #[error("our own certificate gives no identity: {0}")]
     OwnIdentity(#[from] PeerError),
@@ -109,21 +128,24 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error`] naming the file, when one cannot be read or does not hold what it should, when key and
-    /// certificate do not belong together, or when the certificate gives no identity.
+    /// certificate do not belong together, when the certificate gives no identity, or when it has expired or
+    /// is not valid yet: every server would refuse it, and a client might only see a closed connection.
     pub fn load(
         cert_chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
         ca: impl AsRef<Path>,
     ) -> Result<Self, Error> {
         let (cert_chain, key, ca) = (cert_chain.as_ref(), key.as_ref(), ca.as_ref());
-        Self::assemble(
+        let identity = Self::assemble(
             (
                 read(cert_chain, "certificate chain")?,
                 cert_chain.display().to_string(),
             ),
             (read(key, "private key")?, key.display().to_string()),
             (read(ca, "CA certificate")?, ca.display().to_string()),
-        )
+        )?;
+        identity.is_valid_now(cert_chain)?;
+        Ok(identity)
     }
 
     /// The same from PEM texts in memory.
@@ -175,6 +197,23 @@ impl Identity {
             own,
             roots: Arc::new(roots),
         })
+    }
+
+    fn is_valid_now(&self, file: &Path) -> Result<(), Error> {
+        let origin = file.display().to_string();
+        let chain = certificates(&self.cert_chain_pem, "certificate chain", origin)?;
+        let (_, own) = X509Certificate::from_der(&chain[0]).map_err(|_| PeerError::Malformed)?;
+        let (validity, now) = (own.validity(), ASN1Time::now());
+        let path = file.to_owned();
+        if now > validity.not_after {
+            let until = validity.not_after.to_string();
+            return Err(Error::Expired { path, until });
+        }
+        if now < validity.not_before {
+            let from = validity.not_before.to_string();
+            return Err(Error::NotYetValid { path, from });
+        }
+        Ok(())
     }
 
     /// Who we are, by our own certificate.

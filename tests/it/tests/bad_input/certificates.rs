@@ -252,8 +252,9 @@ async fn without_certificate(
         raw::Raw,
     );
     call.await.map(drop).map_err(|status| match status.code() {
-        // What our own channel makes of a connection that closed.
-        Code::Cancelled => Status::unavailable(status.message()),
+        _ if reason(&status) == "CERTIFICATE_MISSING" => status,
+        // What our own channel makes of a connection that ended under a call.
+        Code::Cancelled | Code::Unknown => Status::unavailable(status.message()),
         _ => status,
     })
 }

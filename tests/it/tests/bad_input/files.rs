@@ -8,9 +8,11 @@ use std::{
     time::Duration,
 };
 
+use secrecy::ExposeSecret;
 use tokio::process::Command;
+use xinqiao_identity::pki::{Authority, Issued, LeafRequest, Validity};
 use xinqiao_it::{
-    Consortium, Kind,
+    Consortium, Kind, People,
     people::{BANK, BUREAUS, HOME, REGULATOR},
     process,
 };
@@ -36,6 +38,8 @@ pub(crate) enum Break {
     Grow(u64),
     /// One bit in its middle is another one.
     Flip,
+    /// It is another certificate, and the file beside it that one's key.
+    Issued(Box<Issued>),
 }
 
 pub(crate) fn text(content: &str) -> Break {
@@ -68,10 +72,22 @@ pub(crate) fn row(
     }
 }
 
+/// A certificate of that role that is valid from and to so many days from now.
+fn issued(authority: &Authority, (org, role): (&str, &str), from: i64, to: i64) -> Break {
+    let now = time::OffsetDateTime::now_utc();
+    let mut request = LeafRequest::new(org, role.parse().unwrap(), now).for_this_machine();
+    request.validity = Validity {
+        not_before: now + time::Duration::days(from),
+        not_after: now + time::Duration::days(to),
+    };
+    Break::Issued(Box::new(authority.issue(&request).unwrap()))
+}
+
 /// The rows about files that long-running processes read. `DIR` stands for the consortium's folder.
 #[rustfmt::skip]
-fn process_rows() -> Vec<Row> {
+fn process_rows(people: &People) -> Vec<Row> {
     let mut rows = Vec::new();
+    let authority = people.authority();
     for (org, kind) in [
         (BUREAUS[0], Kind::Node),
         (HOME, Kind::Gateway),
@@ -84,19 +100,28 @@ fn process_rows() -> Vec<Row> {
         let config = format!("DIR/{name}");
         let start = [kind, "--config", &config];
         let tls = format!("{org}/tls/{kind}");
+        let issued = |from: i64, to: i64| issued(&authority, (org, kind), from, to);
         rows.extend([
             row(&name, Break::Remove, &start, &["no configuration file"]),
             row(&name, text("= nothing ="), &start, &["TOML"]),
             row(&name, text(""), &start, &["missing field"]),
+            row(&name, Break::Cut, &start, &[".toml"]),
             row(&name, Break::Replace("listen = ", "listem = "), &start, &["listem"]),
             row(&name, Break::Replace("listen = \"127.0.0.1", "listen = \"127.0.0"), &start, &["listen"]),
             row(&name, Break::Replace(org, "Not An Org"), &start, &["org"]),
             row(&name, Break::Write(vec![0xff, 0xfe, 0x00]), &start, &[".toml"]),
             row("genesis.toml", Break::Remove, &start, &["genesis.toml"]),
             row("genesis.toml", Break::Cut, &start, &["genesis.toml"]),
+            row("genesis.toml", Break::Write(vec![0xff; 64]), &start, &["genesis.toml", "UTF-8"]),
             row(format!("{tls}.pem"), Break::Remove, &start, &[".pem"]),
             row(format!("{tls}.pem"), text("no certificate"), &start, &["CERTIFICATE"]),
             row(format!("{tls}.key"), text("no key"), &start, &["key"]),
+            row(format!("{tls}.pem"), Break::Cut, &start, &[".pem"]),
+            row(format!("{tls}.pem"), Break::Write(vec![0xff; 64]), &start, &[".pem", "UTF-8"]),
+            row(format!("{tls}.pem"), issued(-10, -1), &start, &[".pem", "has expired"]),
+            row(format!("{tls}.pem"), issued(1, 10), &start, &[".pem", "is not valid yet"]),
+            row(format!("{tls}.key"), Break::Remove, &start, &[".key"]),
+            row(format!("{tls}.key"), Break::Cut, &start, &["key"]),
             row(format!("{tls}.key"), Break::Copy("ca/ca.key"), &start, &["does not belong"]),
             row("ca/ca.pem", text("no certificate"), &start, &["ca.pem"]),
             row("ca/ca.pem", spaces(300_000), &start, &["ca.pem", "at most"]),
@@ -118,6 +143,7 @@ fn process_rows() -> Vec<Row> {
             row(&file, Break::Remove, &start, &[".pem"]),
             row(&file, text(""), &start, &["key"]),
             row(&file, Break::Cut, &start, &["key"]),
+            row(&file, Break::Write(vec![0xff; 64]), &start, &[".pem", "UTF-8"]),
             row(&file, spaces(70_000), &start, &["at most 65536"]),
             // The right format, and a key of another kind of curve.
             row(&file, Break::Copy(if key == "token" { "sh-bureau/keys/admin.pem" } else { "ca/ca.key" }), &start, &["key"]),
@@ -137,6 +163,8 @@ fn process_rows() -> Vec<Row> {
             row(file, text(&"a".repeat(63)), &start, &["64 hexadecimal digits"]),
             row(file, text(&"g".repeat(64)), &start, &["64 hexadecimal digits"]),
             row(file, text(&"a".repeat(66)), &start, &["64 hexadecimal digits"]),
+            row(file, Break::Write(vec![0xff; 64]), &start, &[".key", "UTF-8"]),
+            row(file, spaces(70_000), &start, &["at most 65536"]),
         ]);
     }
     let gateway = ["gateway", "--config", "DIR/js-bureau/gateway.toml"];
@@ -182,7 +210,9 @@ fn genesis_rows() -> Vec<Row> {
 
 /// The rows about evidence and about files that people hand to commands.
 #[rustfmt::skip]
-fn people_rows(uscc: &str) -> Vec<Row> {
+fn people_rows(people: &People, uscc: &str) -> Vec<Row> {
+    let authority = people.authority();
+    let operator = |from: i64, to: i64| issued(&authority, (HOME, "operator"), from, to);
     let verify = ["proof", "verify", "DIR/evidence.xqe", "--genesis", "DIR/genesis.toml"];
     let list = ["member", "list", "--profile", "DIR/js-bureau/profile.toml"];
     let make = [
@@ -213,6 +243,9 @@ fn people_rows(uscc: &str) -> Vec<Row> {
         row("js-bureau/profile.toml", Break::Replace("node", "nude"), &list, &["nude"]),
         row("js-bureau/tls/operator.key", text("no key"), &list, &["key"]),
         row("js-bureau/tls/operator.pem", Break::Remove, &list, &["operator.pem"]),
+        row("js-bureau/tls/operator.pem", operator(-10, -1), &list, &["operator.pem", "has expired"]),
+        row("js-bureau/tls/operator.pem", operator(1, 10), &list, &["operator.pem", "is not valid yet"]),
+        row("genesis.toml", Break::Replace("time_ms = 1", "time_ms = 2"), &grant, &["CHAIN_ID_MISMATCH"]),
         row("members.toml", Break::Remove, &make, &["members.toml"]),
         row("members.toml", text("= nothing ="), &make, &["members.toml"]),
         row("members.toml", Break::Write(vec![0xff; 64]), &make, &["members.toml"]),
@@ -269,13 +302,14 @@ fn record_rows() -> Vec<Row> {
 pub(crate) async fn check_all(consortium: &Consortium, complaints: &mut Complaints) {
     let kept = tempfile::tempdir().unwrap();
     keep(consortium, kept.path()).await;
-    let mut state = State::of(&consortium.people()).await;
+    let people = consortium.people();
+    let mut state = State::of(&people).await;
 
     let uscc = &consortium.running().enterprises[4];
     let rows = [
-        process_rows(),
+        process_rows(&people),
         genesis_rows(),
-        people_rows(uscc),
+        people_rows(&people, uscc),
         record_rows(),
     ];
     for row in rows.iter().flatten() {
@@ -390,6 +424,11 @@ fn apply(dir: &Path, row: &Row) -> Result<(), String> {
                 .map_err(|fault| fault.to_string());
         }
         Break::Write(bytes) => bytes.clone(),
+        Break::Issued(issued) => {
+            let key = issued.key_pem.expose_secret();
+            fs::write(file.with_extension("key"), key).map_err(|fault| fault.to_string())?;
+            issued.cert_pem.clone().into_bytes()
+        }
         Break::Flip => {
             let mut bytes = before.clone();
             let middle = bytes.len() / 2;
@@ -459,6 +498,7 @@ fn shown(how: &Break) -> String {
         Break::Copy(other) => format!("replaced by {other}"),
         Break::Cut => "cut in half".into(),
         Break::Flip => "with a flipped bit".into(),
+        Break::Issued(_) => "issued for another time".into(),
         Break::Grow(bytes) => format!("grown to {bytes} bytes"),
     }
 }

@@ -1,6 +1,8 @@
 //! Signed transactions that an agent brings to its gateway: wrong in every way that they can be wrong at a
 //! node, and in the ways that only a gateway can tell. What it refuses goes on record, and nothing else.
 
+use std::time::{Duration, Instant};
+
 use prost::Message;
 use xinqiao_it::{
     Consortium, Kind, People,
@@ -17,6 +19,9 @@ use crate::{
     said,
     submissions::{BadAction, Making, bad_transactions, malformed_terms, not_utf8},
 };
+
+/// How long the record may take that the bank opened what it has reported.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// The bank's connection to its gateway.
 struct Bank<'a> {
@@ -158,18 +163,15 @@ async fn an_order(consortium: &Consortium, node: &RpcChannel) -> Vec<u8> {
         order: report.order.clone(),
     };
     let mut state = limited!(StateServiceClient::new(node.clone()));
+    let begun = Instant::now();
     loop {
         let answer = state.get_order(order.clone()).await.unwrap().into_inner();
-        if answer
-            .order
-            .unwrap()
-            .parts
-            .iter()
-            .all(|part| confirmed(part.status()))
-        {
+        let parts = answer.order.unwrap().parts;
+        if parts.iter().all(|part| confirmed(part.status())) {
             return report.order;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(begun.elapsed() < SETTLED, "{parts:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -23,6 +23,14 @@ use crate::{
 /// How long the record may take that the bank opened what it has reported.
 const SETTLED: Duration = Duration::from_secs(30);
 
+/// A method of the gateway, an action that it takes, what becomes of that, and actions that it refuses.
+type Method<'a> = (
+    &'static str,
+    &'a dyn Fn() -> Action,
+    &'static str,
+    Vec<BadAction>,
+);
+
 /// The bank's connection to its gateway.
 struct Bank<'a> {
     people: People,
@@ -90,7 +98,7 @@ pub(crate) async fn check_all(consortium: &Consortium, complaints: &mut Complain
             order: settled.clone(),
         })
     };
-    let methods: [(&str, &dyn Fn() -> Action, &str, Vec<BadAction>); 3] = [
+    let methods: [Method<'_>; 3] = [
         (
             "OrderService/PlaceOrder",
             &place,

@@ -115,7 +115,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
             continue;
         }
         if kind.is_file() {
-            files.push(path);
+            // In a linked work tree it is a file, and says where the clone lies on this machine.
+            if name != ".git" {
+                files.push(path);
+            }
         } else if kind.is_dir()
             && !["target", "node_modules", "__pycache__"].iter().any(|skipped| name == *skipped)
             // Cargo marks a target folder so, whatever it is called.

@@ -310,7 +310,12 @@ impl<T> Loaded<T> {
 
 /// Reads a configuration file.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Loaded<T>> {
-    let text = files::text(path, files::MAX_CONFIG).context("the configuration file")?;
+    anyhow::ensure!(
+        path.exists(),
+        "there is no configuration file {}",
+        path.display()
+    );
+    let text = files::text(path, files::MAX_CONFIG)?;
     let file = Figment::new()
         .merge(Toml::string(&text))
         .merge(Env::prefixed("XINQIAO_CONFIG_").split("__"))

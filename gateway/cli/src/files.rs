@@ -29,7 +29,7 @@ pub fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>> {
     file.read_to_end(&mut bytes).with_context(whence)?;
     if bytes.len() as u64 > limit {
         bail!(
-            "{} is larger than the {limit} bytes that such a file may have",
+            "{} is too large: such a file has at most {limit} bytes",
             path.display()
         );
     }

@@ -21,6 +21,8 @@ const QUERIES: usize = 250;
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("XINQIAO_DATA")
         .map_or_else(|| root().join("../shared/data/enterprises"), PathBuf::from);
+    // Bad rows are named by their file, without dots on the way.
+    let folder = folder.canonicalize().ok()?;
     folder.join("jiangsu.csv").is_file().then_some(folder)
 }
 

@@ -236,7 +236,7 @@ fn people_rows(people: &People, uscc: &str) -> Vec<Row> {
         row(evidence, text("no evidence"), &verify, &["proves nothing"]),
         row(evidence, Break::Cut, &verify, &["proves nothing"]),
         row(evidence, Break::Copy("genesis.toml"), &verify, &["proves nothing"]),
-        row(evidence, Break::Grow((80 << 20) + 1), &verify, &["larger than evidence may be"]),
+        row(evidence, Break::Grow((80 << 20) + 1), &verify, &["evidence.xqe", "at most"]),
         // The right file, and another consortium's genesis.
         row("genesis.toml", Break::Replace("time_ms = 1", "time_ms = 2"), &verify, &["proves nothing"]),
         row("js-bureau/profile.toml", Break::Remove, &list, &["profile.toml"]),

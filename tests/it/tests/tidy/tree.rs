@@ -110,15 +110,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let Ok(kind) = entry.file_type() else {
             continue;
         };
-        // In a second work tree `.git` is a file.
+        // In a linked work tree it is a file, and says where the clone lies on this machine.
         if name == ".git" {
             continue;
         }
         if kind.is_file() {
-            // In a linked work tree it is a file, and says where the clone lies on this machine.
-            if name != ".git" {
-                files.push(path);
-            }
+            files.push(path);
         } else if kind.is_dir()
             && !["target", "node_modules", "__pycache__"].iter().any(|skipped| name == *skipped)
             // Cargo marks a target folder so, whatever it is called.

@@ -9,7 +9,6 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -24,9 +23,6 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-
-/// How long a port is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The protocol of every link.
 const ALPN: &[u8] = b"h2";
@@ -130,20 +126,21 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// On a link of mutual TLS: listens at `at` in the place of the server whose certificate is in that
-    /// file, and passes everything on to where that server really listens.
+    /// On a link of mutual TLS: listens in the place of the server whose certificate is in that file, and
+    /// passes everything on to where that server really listens.
     ///
     /// # Panics
-    /// When it cannot listen there.
-    pub async fn mutual(
-        at: SocketAddr,
+    /// When the certificate is nobody's here.
+    #[must_use]
+    pub fn mutual(
+        place: TcpListener,
         server: SocketAddr,
         certificate: &Path,
         wardrobe: Arc<Wardrobe>,
     ) -> Self {
         let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
         let acceptor = TlsAcceptor::from(Arc::new(wardrobe.server(&certificate)));
-        Self::start(at, move |stream, talk| {
+        Self::start(place, move |stream, talk| {
             let (acceptor, wardrobe) = (acceptor.clone(), wardrobe.clone());
             async move {
                 // Who does not get through the handshake is nobody's client, here as there.
@@ -162,35 +159,30 @@ impl Tap {
                 }
             }
         })
-        .await
     }
 
     /// The same on a link without TLS.
-    ///
-    /// # Panics
-    /// When it cannot listen there.
-    pub async fn plain(at: SocketAddr, server: SocketAddr) -> Self {
-        Self::start(at, move |client, talk| async move {
+    #[must_use]
+    pub fn plain(place: TcpListener, server: SocketAddr) -> Self {
+        Self::start(place, move |client, talk| async move {
             if let Ok(server) = TcpStream::connect(server).await {
                 pass(client, server, talk).await;
             }
         })
-        .await
     }
 
-    async fn start<F>(
-        at: SocketAddr,
+    fn start<F>(
+        place: TcpListener,
         talk_through: impl Fn(TcpStream, Arc<Mutex<Talk>>) -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = listener(at).await;
         let talks = Arc::new(Mutex::new(Vec::new()));
         let kept = talks.clone();
         let task = tokio::spawn(async move {
             let mut under_way = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((stream, _)) = place.accept().await {
                 // Small frames that wait for each other would be another consortium's timing.
                 let _ = stream.set_nodelay(true);
                 let talk = Arc::new(Mutex::new(Talk::default()));
@@ -237,18 +229,6 @@ impl Tap {
 impl Drop for Tap {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// Listens where a process did before. Another program's connection may have that port for a moment.
-async fn listener(at: SocketAddr) -> TcpListener {
-    let begun = Instant::now();
-    loop {
-        match TcpListener::bind(at).await {
-            Ok(listener) => return listener,
-            Err(fault) => assert!(begun.elapsed() < PATIENCE, "{at}: {fault}"),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -14,12 +14,13 @@ use std::{
 };
 
 use prost::Message;
+use tokio::net::TcpListener;
 use xinqiao_crypto::sm3;
 use xinqiao_it::{
     Consortium, Kind,
     markers::{Markers, files},
     people::{BANK, BUREAUS, HOME, REGULATOR},
-    process::Process,
+    process::{FOUNDINGS, Process},
     raw,
     tap::{Tap, Wardrobe},
     transactions::{grant, sign, status, submit},
@@ -52,10 +53,9 @@ const PROCESSES: [(&str, Kind); 11] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report() {
-    let mut consortium = Consortium::start().await;
     // The same processes from the same files, with a tap in the place of each.
-    consortium.stop().await;
-    let tapped = Tapped::start(&consortium).await;
+    let (consortium, places) = stopped().await;
+    let tapped = Tapped::start(&consortium, places).await;
 
     let reports = queries(&consortium).await;
     let records = consortium.dir().join("records");
@@ -81,24 +81,42 @@ struct Tapped {
     taps: BTreeMap<(&'static str, Kind), Tap>,
 }
 
+/// A consortium that was founded and has stopped, with the places of its processes: everyone's at once, so
+/// that none of them is given to a process that asks for any free port.
+async fn stopped() -> (Consortium, Vec<TcpListener>) {
+    for _ in 0..FOUNDINGS {
+        let mut consortium = Consortium::start().await;
+        consortium.stop().await;
+        let people = consortium.people();
+        let mut places = Vec::new();
+        for (org, kind) in PROCESSES {
+            // Another program's connection may have got a port meanwhile; then the next consortium is tried.
+            places.extend(TcpListener::bind(people.address(org, kind)).await);
+        }
+        if places.len() == PROCESSES.len() {
+            return (consortium, places);
+        }
+    }
+    panic!("ports were taken {FOUNDINGS} times");
+}
+
 impl Tapped {
-    async fn start(consortium: &Consortium) -> Self {
+    async fn start(consortium: &Consortium, places: Vec<TcpListener>) -> Self {
         let people = consortium.people();
         let wardrobe = Arc::new(Wardrobe::of(consortium.dir()));
         let (mut processes, mut taps) = (Vec::new(), BTreeMap::new());
-        for (org, kind) in PROCESSES {
+        for ((org, kind), place) in PROCESSES.into_iter().zip(places) {
             let config = people.config(org, kind);
             // Where everyone expects the process is the tap; it listens somewhere else itself.
-            let at = people.address(org, kind).parse().unwrap();
             let process = Process::start(kind.as_str(), &elsewhere(&config)).await;
             let server = process.address();
             let tap = if kind == Kind::Agent {
-                Tap::plain(at, server).await
+                Tap::plain(place, server)
             } else {
                 let certificate = config
                     .with_file_name("tls")
                     .join(format!("{}.pem", kind.as_str()));
-                Tap::mutual(at, server, &certificate, wardrobe.clone()).await
+                Tap::mutual(place, server, &certificate, wardrobe.clone())
             };
             processes.push(process);
             taps.insert((org, kind), tap);

@@ -286,7 +286,14 @@ pub fn read_members(path: &Path) -> Result<Vec<Member>> {
 
 /// The SHA-256 fingerprint of a PEM certificate, as the ledger registers it.
 pub fn fingerprint(cert_pem: &str) -> Result<Fingerprint> {
-    Ok(Fingerprint(Digest::from(xinqiao_rpc::peer::fingerprint(
-        &der(cert_pem)?,
-    ))))
+    Ok(print_of(&der(cert_pem)?))
+}
+
+/// The fingerprint of a file that is exactly one PEM certificate.
+pub fn fingerprint_of(path: &Path) -> Result<Fingerprint> {
+    Ok(print_of(&der_of(path)?))
+}
+
+fn print_of(der: &[u8]) -> Fingerprint {
+    Fingerprint(Digest::from(xinqiao_rpc::peer::fingerprint(der)))
 }

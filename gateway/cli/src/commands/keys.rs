@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -137,7 +137,9 @@ pub fn run(command: Keys, json: bool) -> Result<()> {
         } => {
             let cert = files::text(&authority.join("ca.pem"), files::MAX_KEY)?;
             let key = keyfiles::text(&authority.join("ca.key"))?;
-            let authority = Authority::from_pem(&cert, &SecretString::from(key.to_string()))?;
+            let folder = authority.display();
+            let authority = Authority::from_pem(&cert, &SecretString::from(key.to_string()))
+                .with_context(|| format!("ca.pem and ca.key in {folder} are not usable"))?;
             if !(1..=CA_DAYS).contains(&days) {
                 bail!("--days must lie between 1 and {CA_DAYS}");
             }

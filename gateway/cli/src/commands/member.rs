@@ -15,7 +15,7 @@ use xinqiao_ledger::{
 use crate::{
     client::{Client, explain},
     config::{self, ProfileFile},
-    files, genesis_file, keyfiles, render,
+    genesis_file, keyfiles, render,
 };
 
 /// Members.
@@ -221,7 +221,7 @@ fn member(new: &NewMember) -> Result<Member> {
     let mut certificates = new
         .certificates
         .iter()
-        .map(|file| Ok(genesis_file::fingerprint(&files::text(file, files::MAX_KEY)?)?.to_vec()))
+        .map(|file| Ok(genesis_file::fingerprint_of(file)?.to_vec()))
         .collect::<Result<Vec<_>>>()?;
     certificates.sort();
     Region::parse("region", &new.region)?;

@@ -220,7 +220,8 @@ pub async fn agent(start: &Start) -> Result<()> {
             gateway_org: file.gateway.org.clone(),
             signing_key: keyfiles::sm2(&loaded.path(&file.agent_key))?,
             encryption_key: keyfiles::sm2(&loaded.path(&file.encryption_key))?,
-            token_key: TokenKey::from_pem(&SecretString::from(token.to_string()))?,
+            token_key: TokenKey::from_pem(&SecretString::from(token.to_string()))
+                .with_context(|| format!("{} is not usable", file.token_key.display()))?,
             pseudonym_key: PseudonymKey::from(keyfiles::secret32(
                 &loaded.path(&file.pseudonym_key),
             )?),

@@ -1,0 +1,62 @@
+//! Validity: every block that an honest node commits follows from its parent, holds valid and new
+//! transactions, and has a certificate that a third party can check. So has evidence.
+
+use std::collections::BTreeMap;
+
+use xinqiao_bft::Evidence;
+use xinqiao_ledger::block::ValidatorSet;
+
+use crate::{
+    block::{Block, Tip},
+    node::Seen,
+};
+
+type CheckBlock = Box<dyn Fn(&Block) -> Result<(), String>>;
+type CheckEvidence = Box<dyn Fn(&Evidence) -> Result<usize, String>>;
+
+/// Follows every honest node's chain.
+pub struct Validity {
+    genesis: Tip,
+    validators: ValidatorSet,
+    certificate: CheckBlock,
+    evidence: CheckEvidence,
+    tips: BTreeMap<usize, Tip>,
+}
+
+impl Validity {
+    /// Checks of single certificates and evidence are the scheme's.
+    pub fn new(
+        genesis: Tip,
+        validators: ValidatorSet,
+        certificate: CheckBlock,
+        evidence: CheckEvidence,
+    ) -> Self {
+        Self {
+            genesis,
+            validators,
+            certificate,
+            evidence,
+            tips: BTreeMap::new(),
+        }
+    }
+
+    /// A node committed a block.
+    pub fn committed(&mut self, node: &dyn Seen, block: &Block) -> Result<(), String> {
+        let tip = self
+            .tips
+            .entry(node.id())
+            .or_insert_with(|| self.genesis.clone());
+        let height = block.candidate.header.height;
+        if let Some(why) = tip.refuses(&block.candidate, &self.validators, None) {
+            return Err(format!("node {}, height {height}: {why}", node.id()));
+        }
+        tip.advance(&block.candidate);
+        (self.certificate)(block)
+            .map_err(|why| format!("node {}, height {height}: {why}", node.id()))
+    }
+
+    /// Who is accused, if the evidence proves it.
+    pub fn evidence(&self, evidence: &Evidence) -> Result<usize, String> {
+        (self.evidence)(evidence)
+    }
+}

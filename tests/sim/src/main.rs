@@ -1,0 +1,75 @@
+//! `xinqiao-sim`: runs many seeds, shows how it goes, and names the command that replays a failure.
+
+use std::{process::ExitCode, time::Instant};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use xinqiao_sim::{
+    run::{Plan, Report, run},
+    scheme::{Cheap, Sm2},
+};
+
+/// Simulates the consensus of a consortium, one run for each seed.
+#[derive(Debug, Parser)]
+#[command(name = "xinqiao-sim")]
+struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many validators.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    nodes: u8,
+    /// Sign with SM2, as the product does, instead of cheaply.
+    #[arg(long)]
+    sm2: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let bar = ProgressBar::new(args.seeds);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let begin = Instant::now();
+    let (mut heights, mut events, mut accused) = (0, 0, 0);
+    for seed in args.seed..args.seed.saturating_add(args.seeds) {
+        let plan = Plan::of_seed(seed, usize::from(args.nodes));
+        let report: Report = if args.sm2 {
+            run::<Sm2>(&plan)
+        } else {
+            run::<Cheap>(&plan)
+        };
+        if let Some(violation) = report.violation {
+            bar.abandon();
+            let sm2 = if args.sm2 { " --sm2" } else { "" };
+            eprintln!(
+                "seed {seed}: {} is broken: {}",
+                violation.invariant, violation.what
+            );
+            eprintln!("{plan:?}");
+            eprintln!(
+                "replay: cargo run -p xinqiao-sim -- --seed {seed} --seeds 1 --nodes {}{sm2}",
+                args.nodes
+            );
+            return ExitCode::FAILURE;
+        }
+        heights += report.height;
+        events += report.events;
+        accused += report.accused.len();
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let seconds = begin.elapsed().as_secs_f64();
+    println!(
+        "{} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, {accused} validators caught",
+        args.seeds,
+        args.nodes,
+        args.seeds as f64 / seconds
+    );
+    ExitCode::SUCCESS
+}

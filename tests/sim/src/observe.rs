@@ -1,0 +1,161 @@
+//! What honest nodes are seen to do: the trace, and the invariants that hold at every moment.
+//!
+//! Liveness, determinism and silence when idle are properties of a whole run: see
+//! [`crate::run`].
+
+use xinqiao_bft::{Evidence, Message};
+use xinqiao_crypto::{Digest, sm3_parts};
+
+use crate::{
+    block::Block,
+    invariant::{
+        agreement::Agreement, double_sign::DoubleSign, durability::Durability, idle::Idle,
+        validity::Validity,
+    },
+    node::Seen,
+};
+
+/// A promise that was broken, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Name of the invariant.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Watches all nodes.
+pub struct Observed {
+    /// Which validators are honest.
+    honest: Vec<bool>,
+    trace: Digest,
+    violations: Vec<Violation>,
+    agreement: Agreement,
+    validity: Validity,
+    durability: Durability,
+    double_sign: DoubleSign,
+    /// What honest nodes wrote and said.
+    pub idle: Idle,
+    /// Validators that evidence was found against.
+    pub accused: Vec<usize>,
+}
+
+impl Observed {
+    /// An observer; `validity` checks single blocks.
+    pub fn new(honest: Vec<bool>, validity: Validity) -> Self {
+        Self {
+            honest,
+            trace: Digest::from([0; 32]),
+            violations: Vec::new(),
+            agreement: Agreement::default(),
+            validity,
+            durability: Durability::default(),
+            double_sign: DoubleSign::default(),
+            idle: Idle::default(),
+            accused: Vec::new(),
+        }
+    }
+
+    /// Mixes something into the trace.
+    pub fn trace(&mut self, what: &[u8]) {
+        self.trace = sm3_parts(&[self.trace.as_bytes(), what]);
+    }
+
+    /// Digest of everything that happened.
+    pub fn digest(&self) -> Digest {
+        self.trace
+    }
+
+    /// The first promise that was broken.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violations.first()
+    }
+
+    /// A promise was broken.
+    pub fn broken(&mut self, invariant: &'static str, what: String) {
+        self.violations.push(Violation { invariant, what });
+    }
+
+    /// A transaction is in this validator's chain for good, and a client was told so.
+    pub fn has_committed(&self, tx: u64) -> bool {
+        self.durability.is_acknowledged(tx)
+    }
+
+    fn is_honest(&self, node: &dyn Seen) -> bool {
+        self.honest[node.validator()]
+    }
+
+    fn note(&mut self, invariant: &'static str, result: Result<(), String>) {
+        if let Err(what) = result {
+            self.broken(invariant, what);
+        }
+    }
+
+    /// A node's engine stopped.
+    pub fn stopped(&mut self, node: &dyn Seen, why: &str) {
+        if self.is_honest(node) {
+            self.broken(
+                "no honest engine stops",
+                format!("node {}: {why}", node.id()),
+            );
+        }
+    }
+
+    /// A node started from its disk.
+    pub fn restarted(&mut self, node: &dyn Seen) {
+        if self.is_honest(node) {
+            let result = self.durability.restarted(node);
+            self.note("durability", result);
+        }
+    }
+
+    /// A node appended to its log.
+    pub fn wrote(&mut self, node: &dyn Seen) {
+        if self.is_honest(node) {
+            self.idle.wrote();
+        }
+    }
+
+    /// A node said something to others.
+    pub fn said(&mut self, node: &dyn Seen, message: &Message) {
+        self.trace(&message.encode());
+        if self.is_honest(node) {
+            self.idle.said();
+            let result = self.double_sign.said(node, message);
+            self.note("no honest double-sign", result);
+        }
+    }
+
+    /// A node committed a block, and told its clients.
+    pub fn committed(&mut self, node: &dyn Seen, block: &Block) {
+        self.trace(block.candidate.header.hash().as_bytes());
+        if self.is_honest(node) {
+            self.idle.wrote();
+            let result = self.agreement.committed(node, block);
+            self.note("agreement", result);
+            let result = self.validity.committed(node, block);
+            self.note("validity", result);
+            self.durability.committed(node, block);
+        }
+    }
+
+    /// A node holds evidence against a validator.
+    pub fn accused(&mut self, node: &dyn Seen, evidence: &Evidence) {
+        if !self.is_honest(node) {
+            return;
+        }
+        match self.validity.evidence(evidence) {
+            Ok(validator) if self.honest[validator] => {
+                self.broken(
+                    "no honest double-sign",
+                    format!(
+                        "node {} holds evidence against honest validator {validator}",
+                        node.id()
+                    ),
+                );
+            }
+            Ok(validator) => self.accused.push(validator),
+            Err(why) => self.broken("evidence", format!("node {}: {why}", node.id())),
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! One run: a plan drawn from a seed, the chaos, the healing, and the silence after it.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use xinqiao_bft::{Evidence, Voter};
+use xinqiao_crypto::{Digest, DistinguishingId, sm3};
+use xinqiao_ledger::{block::ValidatorSet, ids::ChainId};
+
+use crate::{
+    block::{Block, Tip, Tx},
+    dice::Dice,
+    invariant::{liveness::Liveness, validity::Validity},
+    liar::{Fault, Liar},
+    node::{Bug, Node, Traits},
+    observe::{Observed, Violation},
+    scheme::{Scheme, key},
+    world::{Action, Agenda, Env, Later, Network, Packet},
+};
+
+const SECOND: u64 = 1_000_000;
+
+/// How long honest nodes have, once everything is healed.
+const LIVENESS: u64 = 120 * SECOND;
+
+/// How long it takes until the last messages have died down, and how long the silence is held.
+const QUIET: u64 = 20 * SECOND;
+
+/// What a run is like.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Decides everything else.
+    pub seed: u64,
+    /// How many validators.
+    pub validators: usize,
+    /// The faults of the first validators; fewer than a third of them.
+    pub faults: Vec<Fault>,
+    /// The mistake in the honest nodes' hosts.
+    pub bug: Option<Bug>,
+    /// How long chaos reigns, in seconds.
+    pub chaos_s: u64,
+    /// How often somebody crashes, in milliseconds; 0 is never.
+    pub crash_every_ms: u64,
+    /// How long a flush may take, in microseconds.
+    pub flush_us: u64,
+    /// How many of a thousand flushes the power fails in.
+    pub power_cuts: u64,
+    /// The network meanwhile.
+    pub network: Network,
+    /// Whether the network is cut in two now and then.
+    pub cuts: bool,
+    /// How many transactions are submitted.
+    pub transactions: u64,
+}
+
+impl Plan {
+    /// The plan of a seed: as many faulty validators as there may be, each in its way.
+    pub fn of_seed(seed: u64, validators: usize) -> Self {
+        let mut dice = Dice::new(seed ^ 0x5eed);
+        let most = (validators.saturating_sub(1)) / 3;
+        let faults = (0..dice.between(0, most as u64))
+            .map(|_| Fault::ALL[dice.index(Fault::ALL.len())])
+            .collect();
+        let crashes = [0, 300, 1_000, 3_000];
+        let losses = [0, 20, 100, 300];
+        Self {
+            seed,
+            validators,
+            faults,
+            bug: None,
+            chaos_s: dice.between(4, 12),
+            crash_every_ms: crashes[dice.index(crashes.len())],
+            flush_us: [500, 4_000, 60_000][dice.index(3)],
+            power_cuts: [0, 10, 50][dice.index(3)],
+            network: Network {
+                least_us: dice.between(50, 5_000),
+                jitter_us: dice.between(100, 150_000),
+                loss: losses[dice.index(losses.len())],
+                twice: dice.below(100),
+                cut: None,
+            },
+            cuts: dice.permille(500),
+            transactions: dice.between(5, 40),
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Digest of everything that was said and committed.
+    pub trace: Digest,
+    /// The highest honest chain.
+    pub height: u64,
+    /// The first promise that was broken.
+    pub violation: Option<Violation>,
+    /// Against which validators evidence was found.
+    pub accused: Vec<usize>,
+    /// How many events there were.
+    pub events: u64,
+}
+
+#[derive(Debug)]
+enum Event {
+    Deliver {
+        to: usize,
+        from: usize,
+        packet: Packet,
+    },
+    Later {
+        node: usize,
+        life: u64,
+        what: Later,
+    },
+    Submit(Tx),
+    CrashSomebody,
+    Start(usize),
+    Cut,
+    Join,
+}
+
+struct Run<'a, C: Scheme> {
+    plan: &'a Plan,
+    env: Env,
+    agenda: Agenda<Event>,
+    nodes: Vec<Node<C>>,
+    liars: BTreeMap<usize, Liar<C>>,
+    /// For each pair of twins: which of the others the first one talks to.
+    twins_talk: BTreeMap<usize, u64>,
+    network: Network,
+    liveness: Liveness,
+    lying: bool,
+    chaos: bool,
+    events: u64,
+}
+
+/// Carries a plan out.
+pub fn run<C: Scheme>(plan: &Plan) -> Report {
+    let mut run = Run::<C>::new(plan);
+    let violation = run.all().err();
+    let seen = run.env.observed.violation().cloned();
+    let mut accused = run.env.observed.accused.clone();
+    accused.sort_unstable();
+    accused.dedup();
+    Report {
+        trace: run.env.observed.digest(),
+        height: run.honest().map(|node| node.tip.height).max().unwrap_or(0),
+        violation: seen.or(violation),
+        accused,
+        events: run.events,
+    }
+}
+
+impl<'a, C: Scheme> Run<'a, C> {
+    fn new(plan: &'a Plan) -> Self {
+        let chain = ChainId(sm3(b"simulation"));
+        let genesis = Tip::genesis(chain);
+        let keys: Vec<_> = (0..plan.validators).map(|i| *key(i).public()).collect();
+        let voters: Vec<Voter> = keys.iter().map(|key| Voter(key.id())).collect();
+        let set = ValidatorSet::new(keys, DistinguishingId::default())
+            .expect("simulated validators differ");
+        let validators = Rc::new(set);
+        let verifier = Rc::new(C::verifier(plan.validators));
+        let honest = (0..plan.validators)
+            .map(|i| i >= plan.faults.len())
+            .collect();
+        let validity = validity(&genesis, &validators, &verifier, &voters);
+        let mut env = Env {
+            now_us: 0,
+            dice: Dice::new(plan.seed),
+            observed: Observed::new(honest, validity),
+            flush_us: plan.flush_us,
+            power_cuts: plan.power_cuts,
+            voters,
+            actions: Vec::new(),
+        };
+        let mut nodes = Vec::new();
+        let mut liars = BTreeMap::new();
+        let mut twins_talk = BTreeMap::new();
+        for validator in 0..plan.validators {
+            let fault = plan.faults.get(validator).copied();
+            let skewed = env.dice.permille(300);
+            let traits = Traits {
+                validator,
+                poisons: fault == Some(Fault::Liar),
+                clock_ahead_ms: if skewed {
+                    env.dice.between(0, 8_000) as i64 - 4_000
+                } else {
+                    0
+                },
+                clock_rate: env.dice.between(950, 1_050),
+                bug: if fault.is_none() { plan.bug } else { None },
+            };
+            let copies = if fault == Some(Fault::Twins) { 2 } else { 1 };
+            for copy in 0..copies {
+                // The second twin's blocks have another time, so that the two propose differently.
+                let traits = Traits {
+                    clock_ahead_ms: traits.clock_ahead_ms + copy,
+                    ..traits
+                };
+                let (validators, verifier) = (Rc::clone(&validators), Rc::clone(&verifier));
+                nodes.push(Node::new(
+                    nodes.len(),
+                    traits,
+                    genesis.clone(),
+                    validators,
+                    verifier,
+                ));
+            }
+            if fault == Some(Fault::Liar) {
+                liars.insert(validator, Liar::new(chain, validator, validators.quorum()));
+            }
+            if fault == Some(Fault::Twins) {
+                twins_talk.insert(validator, env.dice.bits());
+            }
+        }
+        Self {
+            plan,
+            env,
+            agenda: Agenda::new(),
+            nodes,
+            liars,
+            twins_talk,
+            network: plan.network.clone(),
+            liveness: Liveness::default(),
+            lying: true,
+            chaos: true,
+            events: 0,
+        }
+    }
+
+    fn honest(&self) -> impl Iterator<Item = &Node<C>> {
+        let faulty = self.plan.faults.len();
+        self.nodes
+            .iter()
+            .filter(move |node| node.traits.validator >= faulty)
+    }
+
+    fn all(&mut self) -> Result<(), Violation> {
+        for node in 0..self.nodes.len() {
+            self.agenda.add(0, Event::Start(node));
+        }
+        self.silence(SECOND)?;
+        let begin = self.env.now_us;
+        let chaos = self.plan.chaos_s * SECOND;
+        for tx in 1..=self.plan.transactions {
+            let at = begin + self.env.dice.below(chaos);
+            self.agenda.add(at, Event::Submit(tx));
+            self.liveness.submitted(tx);
+        }
+        if self.plan.crash_every_ms > 0 {
+            self.agenda.add(begin, Event::CrashSomebody);
+        }
+        if self.plan.cuts {
+            let at = begin + self.env.dice.below(chaos / 2);
+            self.agenda.add(at, Event::Cut);
+        }
+        self.until(begin + chaos)?;
+        self.heal();
+        self.live()?;
+        self.lying = false;
+        let end = self.env.now_us + QUIET;
+        self.until(end)?;
+        self.silence(QUIET)
+    }
+
+    /// Everything works from here on, but liars go on lying.
+    fn heal(&mut self) {
+        self.chaos = false;
+        self.env.power_cuts = 0;
+        self.network = Network::healed();
+        let now = self.env.now_us;
+        for node in 0..self.nodes.len() {
+            self.agenda.add(now, Event::Start(node));
+        }
+    }
+
+    fn live(&mut self) -> Result<(), Violation> {
+        let deadline = self.env.now_us + LIVENESS;
+        loop {
+            let step = self.env.now_us + SECOND;
+            self.until(step)?;
+            match self.liveness.reached(self.honest().map(|node| &node.tip)) {
+                Ok(()) => return Ok(()),
+                Err(what) if self.env.now_us >= deadline => {
+                    return Err(Violation {
+                        invariant: "liveness",
+                        what,
+                    });
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Nothing waits, so nothing may happen.
+    fn silence(&mut self, long: u64) -> Result<(), Violation> {
+        let before = self.env.observed.idle;
+        let end = self.env.now_us + long;
+        self.until(end)?;
+        let idle = self.env.observed.idle.unchanged_since(&before);
+        // The very start of a node cleans its log up, and says nothing.
+        idle.map_err(|what| Violation {
+            invariant: "idle",
+            what,
+        })
+    }
+
+    fn until(&mut self, end: u64) -> Result<(), Violation> {
+        while let Some((at, event)) = self.agenda.next_before(end) {
+            self.env.now_us = at;
+            self.events += 1;
+            self.happen(event);
+            self.dispatch();
+            if let Some(violation) = self.env.observed.violation() {
+                return Err(violation.clone());
+            }
+        }
+        self.env.now_us = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver { to, from, packet } => {
+                self.nodes[to].receive(from, packet, &mut self.env);
+            }
+            Event::Later { node, life, what } => {
+                let node = &mut self.nodes[node];
+                if node.life == life && node.is_up() {
+                    node.later(what, &mut self.env);
+                }
+            }
+            Event::Submit(tx) => {
+                if !self.env.observed.has_committed(tx) {
+                    let node = self.env.dice.index(self.nodes.len());
+                    self.nodes[node].submit(tx, &mut self.env);
+                    // A client that hears nothing asks again, somebody else.
+                    self.agenda
+                        .add(self.env.now_us + 2 * SECOND, Event::Submit(tx));
+                }
+            }
+            Event::CrashSomebody if self.chaos => {
+                let node = self.env.dice.index(self.nodes.len());
+                let all = self.env.dice.permille(100);
+                for node in (0..self.nodes.len()).filter(|one| all || *one == node) {
+                    self.crash(node);
+                }
+                let next = self
+                    .env
+                    .dice
+                    .below(2 * self.plan.crash_every_ms * 1_000 + 1);
+                self.agenda
+                    .add(self.env.now_us + next, Event::CrashSomebody);
+            }
+            Event::Start(node) => {
+                if !self.nodes[node].is_up() {
+                    self.nodes[node].start(&mut self.env);
+                }
+            }
+            Event::Cut if self.chaos => {
+                let side = (0..self.plan.validators).map(|_| self.env.dice.permille(500));
+                self.network.cut = Some(side.collect());
+                let long = self.env.dice.between(SECOND / 5, 4 * SECOND);
+                self.agenda.add(self.env.now_us + long, Event::Join);
+            }
+            Event::Join if self.chaos => {
+                self.network.cut = None;
+                let pause = self.env.dice.between(SECOND / 5, 2 * SECOND);
+                self.agenda.add(self.env.now_us + pause, Event::Cut);
+            }
+            Event::CrashSomebody | Event::Cut | Event::Join => {}
+        }
+    }
+
+    fn crash(&mut self, node: usize) {
+        if self.chaos && self.nodes[node].is_up() {
+            self.nodes[node].crash(&mut self.env);
+            let back = self.env.dice.between(10_000, 2 * SECOND);
+            self.agenda.add(self.env.now_us + back, Event::Start(node));
+        }
+    }
+
+    /// Does what nodes asked for.
+    fn dispatch(&mut self) {
+        for action in std::mem::take(&mut self.env.actions) {
+            match action {
+                Action::Send { node, to, packet } => self.send(node, to, &packet),
+                Action::Broadcast { node, packet } => {
+                    let own = self.nodes[node].traits.validator;
+                    for to in (0..self.plan.validators).filter(|to| *to != own) {
+                        self.send(node, to, &packet);
+                    }
+                }
+                Action::PowerOff { node } => self.crash(node),
+                Action::Later {
+                    node,
+                    life,
+                    after_us,
+                    what,
+                } => {
+                    let at = self.env.now_us + after_us;
+                    self.agenda.add(at, Event::Later { node, life, what });
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, node: usize, to: usize, packet: &Packet) {
+        let from = self.nodes[node].traits.validator;
+        if from == to {
+            return;
+        }
+        let packets = match self.plan.faults.get(from) {
+            Some(Fault::Silent) => return,
+            Some(Fault::Twins) => {
+                let talk = self.twins_talk.entry(from).or_default();
+                if self.env.dice.permille(5) {
+                    *talk = self.env.dice.bits();
+                }
+                let first = node == 0 || self.nodes[node - 1].traits.validator != from;
+                if first != (*talk >> to & 1 == 1) {
+                    return;
+                }
+                vec![packet.clone()]
+            }
+            Some(Fault::Liar) if self.lying => match self.liars.get_mut(&from) {
+                Some(liar) => liar.twist(packet, &mut self.env.dice),
+                None => Vec::new(),
+            },
+            Some(Fault::Liar) | None => vec![packet.clone()],
+        };
+        if let Some(liar) = self.liars.get_mut(&to) {
+            liar.remember(packet, &mut self.env.dice);
+        }
+        for packet in packets {
+            for delay in self.network.deliveries(from, to, &mut self.env.dice) {
+                let at = self.env.now_us + delay;
+                for (to, _) in self
+                    .nodes
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, node)| node.traits.validator == to)
+                {
+                    let packet = packet.clone();
+                    self.agenda.add(at, Event::Deliver { to, from, packet });
+                }
+            }
+        }
+    }
+}
+
+/// The checks of single blocks and evidence, as a third party makes them.
+fn validity<V: xinqiao_bft::Verifier + 'static>(
+    genesis: &Tip,
+    validators: &Rc<ValidatorSet>,
+    verifier: &Rc<V>,
+    voters: &[Voter],
+) -> Validity {
+    let chain = genesis.chain;
+    let certificate = {
+        let (validators, verifier) = (Rc::clone(validators), Rc::clone(verifier));
+        move |block: &Block| {
+            let header = block.candidate.header.clone();
+            let checked = block
+                .certificate
+                .check(&chain, header, &validators, verifier.as_ref());
+            checked.map(drop).map_err(|why| why.to_string())
+        }
+    };
+    let evidence = {
+        let (validators, verifier) = (Rc::clone(validators), Rc::clone(verifier));
+        let voters = voters.to_vec();
+        move |evidence: &Evidence| {
+            let again = Evidence::decode(&evidence.encode()).map_err(|why| why.to_string())?;
+            let voter = again
+                .check(&chain, &validators, verifier.as_ref())
+                .map_err(|why| why.to_string())?;
+            let found = voters.iter().position(|one| *one == voter);
+            found.ok_or_else(|| "the accused is no validator".to_owned())
+        }
+    };
+    Validity::new(
+        genesis.clone(),
+        validators.as_ref().clone(),
+        Box::new(certificate),
+        Box::new(evidence),
+    )
+}

@@ -8,12 +8,13 @@ use arc_malachitebft_core_types::NilOrVal;
 use borsh::{BorshDeserialize, BorshSerialize};
 use xinqiao_crypto::Signature;
 use xinqiao_ledger::{
-    block::{Header, MAX_VALIDATORS, ValidatorSet},
+    block::{Header, MAX_VALIDATORS},
     ids::{ChainId, HeaderHash, Height},
 };
 
 use crate::{
     context::{BlockId, Vote, VoteKind, Voter},
+    electorate::Electorate,
     sign::Verifier,
 };
 
@@ -108,7 +109,7 @@ impl CommitCertificate {
         &self,
         chain: &ChainId,
         header: Header,
-        validators: &ValidatorSet,
+        validators: &Electorate,
         verifier: &impl Verifier,
     ) -> Result<Committed, Refused> {
         if header.chain != *chain {
@@ -152,7 +153,7 @@ impl CommitCertificate {
 /// Checks that signers are distinct validators in ascending order, and enough.
 pub(crate) fn signers<'a>(
     voters: impl Iterator<Item = &'a Voter>,
-    validators: &ValidatorSet,
+    validators: &Electorate,
     quorum: usize,
 ) -> Result<(), Refused> {
     let voters: Vec<&Voter> = voters.collect();
@@ -165,10 +166,7 @@ pub(crate) fn signers<'a>(
     if !voters.windows(2).all(|pair| pair[0] < pair[1]) {
         return Err(Refused::RepeatedSigner);
     }
-    if voters
-        .iter()
-        .any(|voter| validators.key(&voter.0).is_none())
-    {
+    if voters.iter().any(|voter| validators.key(voter).is_none()) {
         return Err(Refused::NotValidator);
     }
     Ok(())
@@ -176,13 +174,13 @@ pub(crate) fn signers<'a>(
 
 /// Checks one validator's signature.
 pub(crate) fn verified(
-    validators: &ValidatorSet,
+    validators: &Electorate,
     voter: Voter,
     message: &[u8],
     signature: &Signature,
     verifier: &impl Verifier,
 ) -> Result<(), Refused> {
-    let key = validators.key(&voter.0).ok_or(Refused::NotValidator)?;
+    let key = validators.key(&voter).ok_or(Refused::NotValidator)?;
     if verifier.is_signed(key, message, signature) {
         Ok(())
     } else {

@@ -1,4 +1,4 @@
-//! The types that malachite's core is generic over, and how a proposer is chosen.
+//! The types that malachite's core is generic over.
 //!
 //! Every type here is local because the core's traits have to be implemented for it. Votes and
 //! proposals hold only what the core can derive again after a crash: what is compared on replay
@@ -10,7 +10,9 @@ use arc_malachitebft_core_types as core;
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::{LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType, VotingPower};
 use xinqiao_crypto::{KeyId, PublicKey, Signature, SignatureError};
-use xinqiao_ledger::{block::ValidatorSet, ids};
+use xinqiao_ledger::ids;
+
+use crate::electorate::{Electorate, turn};
 
 /// The types of this chain's consensus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,30 +107,20 @@ pub(crate) struct Validator {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Validators(Arc<[Validator]>);
 
-impl From<&ValidatorSet> for Validators {
-    fn from(set: &ValidatorSet) -> Self {
-        let validator = |key: &PublicKey| Validator {
-            voter: Voter(key.id()),
+impl From<&Electorate> for Validators {
+    fn from(electorate: &Electorate) -> Self {
+        let validators = electorate.validators().iter();
+        let validator = |(voter, key): &(Voter, PublicKey)| Validator {
+            voter: *voter,
             key: *key,
         };
-        Self(set.keys().iter().map(validator).collect())
+        Self(validators.map(validator).collect())
     }
 }
 
 /// SM2 as the core sees it: signatures and public keys. Secret keys never get there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sm2;
-
-/// Whose turn it is: validators take turns by key id, and each failed round goes on to the next.
-pub fn proposer(validators: &ValidatorSet, height: ids::Height, round: u32) -> KeyId {
-    let keys = validators.keys();
-    keys[turn(keys.len(), height, round)].id()
-}
-
-fn turn(validators: usize, height: ids::Height, round: u32) -> usize {
-    let turn = (u128::from(height) + u128::from(round)) % (validators as u128);
-    usize::try_from(turn).expect("less than the number of validators")
-}
 
 impl core::Context for Chain {
     type Address = Voter;

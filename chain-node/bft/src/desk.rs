@@ -38,8 +38,8 @@ pub(crate) struct Desk<S> {
     build: Option<u32>,
     /// What this node signed at this height.
     signed: BTreeMap<(u32, Statement), NilOrVal<BlockId>>,
-    /// The first proposal of each round that the core keeps.
-    proposals: BTreeMap<u32, Signed<Proposal>>,
+    /// The proposals that the core keeps: one a round, or a few of a proposer that contradicts itself.
+    proposals: BTreeMap<(u32, BlockId), Signed<Proposal>>,
     verdicts: BTreeMap<BlockId, Verdict>,
 }
 
@@ -176,9 +176,11 @@ impl<S: Signer> Desk<S> {
         }
     }
 
-    /// The proposal of a round, if the core keeps one.
-    pub(crate) fn proposal(&self, round: u32) -> Option<Signed<Proposal>> {
-        self.proposals.get(&round).copied()
+    /// The proposals of a round that the core keeps.
+    pub(crate) fn proposals(&self, round: u32) -> Vec<Signed<Proposal>> {
+        let kept = self.proposals.iter();
+        let kept = kept.filter(|((at, _), _)| *at == round);
+        kept.map(|(_, proposal)| *proposal).collect()
     }
 
     /// Says something to everybody, once the log is on disk.
@@ -224,7 +226,8 @@ impl<S: Signer> Desk<S> {
     fn hold(&mut self, effect: Effect) {
         if self.held.is_empty() && self.log.flushed == self.log.appended {
             self.effects.push(effect);
-        } else {
+        } else if !self.held.iter().any(|(_, held)| *held == effect) {
+            // What is repeated while the disk is slow need not be held twice.
             self.held.push_back((self.log.appended, effect));
         }
     }
@@ -394,9 +397,8 @@ impl<S: Signer> Desk<S> {
     fn take_note(&mut self, event: &Event) {
         match event {
             Event::Proposal(proposal) => {
-                self.proposals
-                    .entry(proposal.message.round)
-                    .or_insert(*proposal);
+                let key = (proposal.message.round, proposal.message.header);
+                self.proposals.entry(key).or_insert(*proposal);
                 if self.replaying.is_none() {
                     self.ask(proposal.message);
                 }

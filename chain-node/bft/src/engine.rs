@@ -27,15 +27,13 @@ use arc_malachitebft_core_consensus::{
 };
 use arc_malachitebft_core_types as core;
 use core::{Round, Timeout, ValuePayload, VoteExtensionPolicy};
-use xinqiao_ledger::{
-    block::ValidatorSet,
-    ids::{ChainId, HeaderHash, Height},
-};
+use xinqiao_ledger::ids::{ChainId, HeaderHash, Height};
 
 use crate::{
     certificate::CommitCertificate,
     context::{self, BlockId, Chain, Validators, Voter},
     desk::Desk,
+    electorate::Electorate,
     evidence::{Evidence, Watch},
     future::Future,
     message::{Message, Verified},
@@ -52,7 +50,7 @@ pub enum Input {
         /// The height to decide.
         height: Height,
         /// The validators in force there.
-        validators: ValidatorSet,
+        validators: Electorate,
         /// What the log holds, when the node starts up; nothing when it goes on.
         log: Vec<Entry>,
         /// Whether transactions wait, or a deadline is due.
@@ -220,7 +218,7 @@ pub struct Bft<S> {
 /// The height under way.
 struct Current {
     height: Height,
-    validators: ValidatorSet,
+    validators: Electorate,
     core: State<Chain>,
 }
 
@@ -329,7 +327,7 @@ impl<S: Signer> Bft<S> {
     fn start(
         &mut self,
         height: Height,
-        validators: ValidatorSet,
+        validators: Electorate,
         log: Vec<Entry>,
         work: bool,
     ) -> Result<(), Error> {
@@ -455,8 +453,7 @@ impl<S: Signer> Bft<S> {
 
     /// The core repeats votes. Proposals it does not, before round 10, and a lost one costs a round.
     fn repeat_proposal(&mut self) {
-        let round = self.round();
-        if let Some(proposal) = self.desk.proposal(round) {
+        for proposal in self.desk.proposals(self.round()) {
             self.desk.say(Message::Proposal(proposal));
         }
     }
@@ -464,15 +461,14 @@ impl<S: Signer> Bft<S> {
     fn repeat_to(&mut self, validator: Voter) {
         let Some(current) = &self.current else { return };
         let round = context::numbered(current.core.round());
-        let proposal = self.desk.proposal(round).map(Message::Proposal);
+        let proposals = self.desk.proposals(round);
         let votes = [
             &current.core.last_signed_prevote,
             &current.core.last_signed_precommit,
         ];
         let votes = votes.into_iter().flatten();
         let votes = votes.map(|vote| Message::Vote(vote.clone().into()));
-        let messages: Vec<Message> = proposal.into_iter().chain(votes).collect();
-        for message in messages {
+        for message in proposals.into_iter().map(Message::Proposal).chain(votes) {
             self.desk.say_to(validator, message);
         }
     }

@@ -8,14 +8,12 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use xinqiao_ledger::{
-    block::ValidatorSet,
-    ids::{ChainId, Height},
-};
+use xinqiao_ledger::ids::{ChainId, Height};
 
 use crate::{
     certificate::{Refused, verified},
     context::{Proposal, Vote, VoteKind, Voter},
+    electorate::Electorate,
     message::{Malformed, Message, Polka, RoundProof, Signed, decoded, encoded},
     sign::Verifier,
 };
@@ -76,7 +74,7 @@ impl Evidence {
     pub fn check(
         &self,
         chain: &ChainId,
-        validators: &ValidatorSet,
+        validators: &Electorate,
         verifier: &impl Verifier,
     ) -> Result<Voter, Unproven> {
         let check = |voter, message: &[u8], signature| {

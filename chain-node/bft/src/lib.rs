@@ -15,12 +15,14 @@
 //! | `wal` | [`Entry`] of the write-ahead log; [`recover`] after a crash |
 //! | `future` | messages for heights not yet reached, under a quota |
 //! | `timer` | [`Timer`], [`Timeouts`] |
+//! | `electorate` | [`Electorate`]: a height's validators |
 //! | `sign` | [`Signer`] and [`Verifier`]: where the signature scheme enters |
 //! | `context` | the types that the core is generic over |
 
 mod certificate;
 mod context;
 mod desk;
+mod electorate;
 mod engine;
 mod evidence;
 mod future;
@@ -34,7 +36,8 @@ mod testing;
 
 pub use arc_malachitebft_core_types::NilOrVal;
 pub use certificate::{CommitCertificate, Committed, Refused};
-pub use context::{BlockId, Proposal, Vote, VoteKind, Voter, proposer};
+pub use context::{BlockId, Proposal, Vote, VoteKind, Voter};
+pub use electorate::Electorate;
 pub use engine::{Bft, Effect, Error, Input};
 pub use evidence::{Evidence, Unproven};
 pub use message::{

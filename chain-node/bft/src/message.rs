@@ -10,13 +10,14 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use core::{NilOrVal, Round, RoundCertificateType};
 use xinqiao_crypto::{Digest, Domain, Signature, signing_message};
 use xinqiao_ledger::{
-    block::{MAX_VALIDATORS, ValidatorSet},
+    block::MAX_VALIDATORS,
     ids::{ChainId, Height},
 };
 
 use crate::{
     certificate::{Refused, signers, verified},
     context::{self, BlockId, Chain, Proposal, Vote, VoteKind, Voter},
+    electorate::Electorate,
     sign::Verifier,
 };
 
@@ -226,7 +227,7 @@ impl Message {
     pub fn verify(
         self,
         chain: &ChainId,
-        validators: &ValidatorSet,
+        validators: &Electorate,
         verifier: &impl Verifier,
     ) -> Result<Verified, Refused> {
         let check = |voter, message: &[u8], signature| {
@@ -235,9 +236,7 @@ impl Message {
         match &self {
             Self::Proposal(Signed { message, signature }) => {
                 // Any other validator's would be refused by the core, after the signature's price.
-                if context::proposer(validators, message.height, message.round)
-                    != message.proposer.0
-                {
+                if validators.proposer(message.height, message.round) != message.proposer {
                     return Err(Refused::NotValidator);
                 }
                 check(message.proposer, &message.signing_message(chain), signature)?;
@@ -292,9 +291,9 @@ fn bounded_signers(count: usize) -> Result<(), Malformed> {
 }
 
 impl RoundProofKind {
-    fn quorum(self, validators: &ValidatorSet) -> usize {
+    fn quorum(self, validators: &Electorate) -> usize {
         match self {
-            Self::Skip => validators.keys().len() / 3 + 1,
+            Self::Skip => validators.honest(),
             Self::Precommit => validators.quorum(),
         }
     }

@@ -11,8 +11,8 @@ use xinqiao_ledger::{
 };
 
 use crate::{
-    BlockId, CommitCertificate, Message, Proposal, Signed, Signer, Sm2Signer, Sm2Verifier,
-    Verified, Vote, VoteKind, Voter,
+    BlockId, CommitCertificate, Electorate, Message, Proposal, Signed, Signer, Sm2Signer,
+    Sm2Verifier, Verified, Vote, VoteKind, Voter,
 };
 
 pub(crate) const CHAIN: ChainId = ChainId(Digest::new([9; 32]));
@@ -46,6 +46,10 @@ pub(crate) fn keys() -> Vec<xinqiao_crypto::PublicKey> {
 
 pub(crate) fn validators() -> ValidatorSet {
     ValidatorSet::new(keys(), DistinguishingId::default()).expect("four keys")
+}
+
+pub(crate) fn electorate() -> Electorate {
+    Electorate::from(&validators())
 }
 
 pub(crate) fn verifier() -> Sm2Verifier {
@@ -118,7 +122,7 @@ pub(crate) fn turn(height: Height, round: u32) -> usize {
 
 pub(crate) fn verified(message: Message) -> Verified {
     message
-        .verify(&CHAIN, &validators(), &verifier())
+        .verify(&CHAIN, &electorate(), &verifier())
         .expect("signed by the right validators")
 }
 

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     }
     let begin = Instant::now();
     let (mut heights, mut events, mut accused) = (0, 0, 0);
+    let mut round = 0;
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
         let plan = Plan::of_seed(seed, usize::from(args.nodes));
         let report: Report = if args.sm2 {
@@ -60,13 +61,14 @@ fn main() -> ExitCode {
         }
         heights += report.height;
         events += report.events;
+        round = round.max(report.round);
         accused += report.accused.len();
         bar.inc(1);
     }
     bar.finish_and_clear();
     let seconds = begin.elapsed().as_secs_f64();
     println!(
-        "{} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, {accused} validators caught",
+        "{} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught",
         args.seeds,
         args.nodes,
         args.seeds as f64 / seconds

@@ -7,7 +7,7 @@ use std::{
 };
 
 use xinqiao_bft::{
-    Bft, CommitCertificate, Effect, Input, Message, Timeouts, Timer, Voter, recover,
+    Bft, CommitCertificate, Effect, Electorate, Input, Message, Timeouts, Timer, Voter, recover,
 };
 use xinqiao_ledger::{
     block::ValidatorSet,
@@ -67,6 +67,7 @@ pub struct Node<C: Scheme> {
     pub tip: Tip,
     genesis: Tip,
     validators: Rc<ValidatorSet>,
+    electorate: Electorate,
     verifier: Rc<C::Verifier>,
     engine: Option<Bft<C::Signer>>,
     mempool: BTreeSet<Tx>,
@@ -92,6 +93,7 @@ impl<C: Scheme> Node<C> {
             disk: Disk::default(),
             tip: genesis.clone(),
             genesis,
+            electorate: Electorate::from(validators.as_ref()),
             validators,
             verifier,
             engine: None,
@@ -135,7 +137,7 @@ impl<C: Scheme> Node<C> {
         let log = log.into_iter().filter(|entry| entry.height >= height);
         let start = Input::Start {
             height,
-            validators: self.validators.as_ref().clone(),
+            validators: self.electorate.clone(),
             log: log.collect(),
             work: false,
         };
@@ -189,7 +191,7 @@ impl<C: Scheme> Node<C> {
                     return;
                 };
                 let chain = self.tip.chain;
-                let verified = message.verify(&chain, &self.validators, self.verifier.as_ref());
+                let verified = message.verify(&chain, &self.electorate, self.verifier.as_ref());
                 if let Ok(message) = verified {
                     let from = env.voter(from);
                     self.tell(Input::Message { from, message }, env);
@@ -415,7 +417,7 @@ impl<C: Scheme> Node<C> {
         let checked = certificate.check(
             &self.tip.chain,
             candidate.header.clone(),
-            &self.validators,
+            &self.electorate,
             self.verifier.as_ref(),
         );
         let lenient = self.traits.bug == Some(Bug::AcceptTooFewSignatures)
@@ -445,7 +447,7 @@ impl<C: Scheme> Node<C> {
         self.disk.commit(block);
         Some(Input::Start {
             height: self.tip.height + 1,
-            validators: self.validators.as_ref().clone(),
+            validators: self.electorate.clone(),
             log: Vec::new(),
             work: !self.mempool.is_empty(),
         })

@@ -36,6 +36,8 @@ pub struct Observed {
     double_sign: DoubleSign,
     /// What honest nodes wrote and said.
     pub idle: Idle,
+    /// The highest round that an honest node said something in.
+    pub round: u32,
     /// Validators that evidence was found against.
     pub accused: Vec<usize>,
 }
@@ -52,6 +54,7 @@ impl Observed {
             durability: Durability::default(),
             double_sign: DoubleSign::default(),
             idle: Idle::default(),
+            round: 0,
             accused: Vec::new(),
         }
     }
@@ -121,6 +124,7 @@ impl Observed {
         self.trace(&message.encode());
         if self.is_honest(node) {
             self.idle.said();
+            self.round = self.round.max(message.round());
             let result = self.double_sign.said(node, message);
             self.note("no honest double-sign", result);
         }

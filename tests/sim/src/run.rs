@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use xinqiao_bft::{Evidence, Voter};
+use xinqiao_bft::{Electorate, Evidence, Voter};
 use xinqiao_crypto::{Digest, DistinguishingId, sm3};
 use xinqiao_ledger::{block::ValidatorSet, ids::ChainId};
 
@@ -95,6 +95,8 @@ pub struct Report {
     pub violation: Option<Violation>,
     /// Against which validators evidence was found.
     pub accused: Vec<usize>,
+    /// The highest round that an honest node voted in.
+    pub round: u32,
     /// How many events there were.
     pub events: u64,
 }
@@ -146,6 +148,7 @@ pub fn run<C: Scheme>(plan: &Plan) -> Report {
         height: run.honest().map(|node| node.tip.height).max().unwrap_or(0),
         violation: seen.or(violation),
         accused,
+        round: run.env.observed.round,
         events: run.events,
     }
 }
@@ -457,23 +460,24 @@ fn validity<V: xinqiao_bft::Verifier + 'static>(
     voters: &[Voter],
 ) -> Validity {
     let chain = genesis.chain;
+    let electorate = Electorate::from(validators.as_ref());
     let certificate = {
-        let (validators, verifier) = (Rc::clone(validators), Rc::clone(verifier));
+        let (electorate, verifier) = (electorate.clone(), Rc::clone(verifier));
         move |block: &Block| {
             let header = block.candidate.header.clone();
             let checked = block
                 .certificate
-                .check(&chain, header, &validators, verifier.as_ref());
+                .check(&chain, header, &electorate, verifier.as_ref());
             checked.map(drop).map_err(|why| why.to_string())
         }
     };
     let evidence = {
-        let (validators, verifier) = (Rc::clone(validators), Rc::clone(verifier));
+        let (electorate, verifier) = (electorate.clone(), Rc::clone(verifier));
         let voters = voters.to_vec();
         move |evidence: &Evidence| {
             let again = Evidence::decode(&evidence.encode()).map_err(|why| why.to_string())?;
             let voter = again
-                .check(&chain, &validators, verifier.as_ref())
+                .check(&chain, &electorate, verifier.as_ref())
                 .map_err(|why| why.to_string())?;
             let found = voters.iter().position(|one| *one == voter);
             found.ok_or_else(|| "the accused is no validator".to_owned())

@@ -1,9 +1,10 @@
 //! What a third party accepts, and every way in which a certificate can prove nothing.
 
 use xinqiao_crypto::DistinguishingId;
+use xinqiao_ledger::block::ValidatorSet;
 
 use super::*;
-use crate::testing::{CHAIN, certificate, header, keys, ones, validators, verifier, vote, voter};
+use crate::testing::{CHAIN, certificate, electorate, header, keys, ones, verifier, vote, voter};
 
 type Change = fn(&mut CommitCertificate);
 
@@ -59,7 +60,7 @@ fn a_quorum_s_precommits_certify_and_nothing_less_or_else_does() {
         let mut certificate = certificate(&header, 2, &[0, 1, 2]);
         change(&mut certificate);
         let certificate = CommitCertificate::decode(&certificate.encode()).expect(case);
-        let checked = certificate.check(&CHAIN, header.clone(), &validators(), &verifier());
+        let checked = certificate.check(&CHAIN, header.clone(), &electorate(), &verifier());
         assert_eq!(checked.clone().err(), expected, "{case}");
         if let Ok(committed) = checked {
             assert_eq!(committed.into_header(), header, "{case}");
@@ -71,29 +72,29 @@ fn a_quorum_s_precommits_certify_and_nothing_less_or_else_does() {
 fn a_certificate_is_good_for_one_chain_one_header_and_one_validator_set() {
     let header = header(7);
     let certificate = certificate(&header, 0, &[0, 1, 2]);
-    let check = |chain, header: &Header, set: &ValidatorSet| {
+    let check = |chain, header: &Header, set: &Electorate| {
         let checked = certificate.check(&chain, header.clone(), set, &verifier());
         checked.err()
     };
     let other_chain = ChainId(xinqiao_crypto::Digest::from([8; 32]));
     assert_eq!(
-        check(other_chain, &header, &validators()),
+        check(other_chain, &header, &electorate()),
         Some(Refused::OtherChain)
     );
     let mut moved = header.clone();
     moved.chain = other_chain;
     assert_eq!(
-        check(other_chain, &moved, &validators()),
+        check(other_chain, &moved, &electorate()),
         Some(Refused::OtherHeader)
     );
     let mut later = header.clone();
     later.time += 1;
     assert_eq!(
-        check(CHAIN, &later, &validators()),
+        check(CHAIN, &later, &electorate()),
         Some(Refused::OtherHeader)
     );
     let three = ValidatorSet::new(keys()[..3].to_vec(), DistinguishingId::default());
-    let three = three.expect("three keys");
+    let three = Electorate::from(&three.expect("three keys"));
     assert_eq!(
         check(CHAIN, &header, &three),
         Some(Refused::OtherValidators)
@@ -106,7 +107,7 @@ fn prevotes_are_no_precommits_and_another_chain_s_are_none_either() {
     let mut certificate = certificate(&header, 0, &[0, 1, 2]);
     let id = BlockId(header.hash());
     certificate.signatures[0].1 = vote(0, VoteKind::Prevote, 7, 0, Some(id)).signature;
-    let checked = certificate.check(&CHAIN, header, &validators(), &verifier());
+    let checked = certificate.check(&CHAIN, header, &electorate(), &verifier());
     assert_eq!(checked.err(), Some(Refused::Signature));
 }
 

@@ -1,9 +1,11 @@
 //! The engine's promises to its host, one node at a time. Whole clusters are simulated elsewhere.
 
+use xinqiao_ledger::block::ValidatorSet;
+
 use super::*;
 use crate::{
     Signed, Vote, VoteKind,
-    testing::{CHAIN, block, proposal, signer, turn, validators, verified, vote, voter},
+    testing::{CHAIN, block, electorate, proposal, signer, turn, verified, vote, voter},
 };
 
 type Engine = Bft<crate::Sm2Signer<rand::rngs::StdRng>>;
@@ -15,7 +17,7 @@ fn engine(place: usize) -> Engine {
 fn start(height: Height, log: Vec<Entry>, work: bool) -> Input {
     Input::Start {
         height,
-        validators: validators(),
+        validators: electorate(),
         log,
         work,
     }
@@ -337,7 +339,8 @@ fn messages_checked_against_another_validator_set_count_for_nothing() {
     let keys = crate::testing::keys();
     let id = xinqiao_crypto::DistinguishingId::default();
     let other = ValidatorSet::new(keys[..3].to_vec(), id).expect("three keys");
-    let place = (0..4).find(|place| other.key(&voter(*place).0).is_some());
+    let other = Electorate::from(&other);
+    let place = (0..4).find(|place| other.key(&voter(*place)).is_some());
     let place = place.expect("three of four remain");
     let message = prevote(place, 4, None).verify(&CHAIN, &other, &crate::testing::verifier());
     let mut engine = engine(0);
@@ -401,7 +404,7 @@ fn a_quorum_of_precommits_is_a_certificate_that_anybody_can_check() {
     let [certificate] = commits[..] else {
         panic!("one commit: {effects:?}");
     };
-    let checked = certificate.check(&CHAIN, header, &validators(), &crate::testing::verifier());
+    let checked = certificate.check(&CHAIN, header, &electorate(), &crate::testing::verifier());
     assert!(checked.is_ok(), "{checked:?}");
     let late = from(others[0], prevote(others[0], 4, None));
     let effects = handle(&mut engine, late);

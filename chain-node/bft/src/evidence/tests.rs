@@ -1,7 +1,7 @@
 //! What proves equivocation, and how much the watch keeps.
 
 use super::*;
-use crate::testing::{CHAIN, block, ones, proposal, validators, verifier, vote, voter};
+use crate::testing::{CHAIN, block, electorate, ones, proposal, verifier, vote, voter};
 
 #[test]
 fn evidence_is_two_signed_statements_that_exclude_each_other() {
@@ -68,7 +68,7 @@ fn evidence_is_two_signed_statements_that_exclude_each_other() {
         let evidence = Evidence::decode(&evidence.encode()).expect(case);
         assert_eq!(evidence.height(), 5, "{case}");
         assert_eq!(
-            evidence.check(&CHAIN, &validators(), &verifier()),
+            evidence.check(&CHAIN, &electorate(), &verifier()),
             expected,
             "{case}"
         );
@@ -105,7 +105,7 @@ fn votes_inside_proofs_are_watched_too() {
             .collect(),
     };
     let found = watch.note(&Message::Polka(polka));
-    let check = |evidence: &Evidence| evidence.check(&CHAIN, &validators(), &verifier());
+    let check = |evidence: &Evidence| evidence.check(&CHAIN, &electorate(), &verifier());
     assert_eq!(found.iter().map(check).collect::<Vec<_>>(), [Ok(voter(1))]);
 }
 

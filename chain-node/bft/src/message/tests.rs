@@ -1,7 +1,7 @@
 //! Golden bytes of everything that is signed or sent, and what strangers' bytes can do: nothing.
 
 use super::*;
-use crate::testing::{CHAIN, block, ones, proposal, validators, verifier, vote, voter};
+use crate::testing::{CHAIN, block, electorate, ones, proposal, verifier, vote, voter};
 
 fn unsigned(kind: VoteKind, header: NilOrVal<BlockId>) -> Vote {
     Vote {
@@ -109,10 +109,10 @@ fn messages_survive_the_wire_and_verify() {
     for message in examples() {
         let decoded = Message::decode(&message.encode()).expect("an encoding");
         assert_eq!(decoded, message);
-        let verified = decoded.verify(&CHAIN, &validators(), &verifier());
+        let verified = decoded.verify(&CHAIN, &electorate(), &verifier());
         assert_eq!(
             verified.map(|it| it.validators()),
-            Ok(validators().hash()),
+            Ok(electorate().hash()),
             "{message:?}"
         );
     }
@@ -147,7 +147,7 @@ fn a_flipped_bit_is_no_verified_message() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         if let Ok(other) = Message::decode(&damaged) {
             assert!(
-                other.verify(&CHAIN, &validators(), &verifier).is_err(),
+                other.verify(&CHAIN, &electorate(), &verifier).is_err(),
                 "bit {bit}"
             );
         }
@@ -192,7 +192,7 @@ fn what_no_validator_can_mean_is_malformed() {
 
 #[test]
 fn proofs_need_their_quorum_and_proposals_their_proposer() {
-    let check = |message: Message| message.verify(&CHAIN, &validators(), &verifier()).err();
+    let check = |message: Message| message.verify(&CHAIN, &electorate(), &verifier()).err();
     let examples = examples();
     let Message::Polka(polka) = &examples[4] else {
         panic!("the fifth example is a polka");

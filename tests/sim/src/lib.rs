@@ -13,4 +13,5 @@ pub mod node;
 pub mod observe;
 pub mod run;
 pub mod scheme;
+pub mod sets;
 pub mod world;

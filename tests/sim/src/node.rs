@@ -7,17 +7,15 @@ use std::{
 };
 
 use xinqiao_bft::{
-    Bft, CommitCertificate, Effect, Electorate, Input, Message, Timeouts, Timer, Voter, recover,
+    Bft, CommitCertificate, Effect, Input, Message, Timeouts, Timer, Voter, recover,
 };
-use xinqiao_ledger::{
-    block::ValidatorSet,
-    ids::{HeaderHash, Height, TimeMs},
-};
+use xinqiao_ledger::ids::{HeaderHash, Height, TimeMs};
 
 use crate::{
     block::{Block, Candidate, POISON, Tip, Tx},
     disk::Disk,
     scheme::Scheme,
+    sets::{Prepared, Sets},
     world::{Env, Later, Packet},
 };
 
@@ -43,6 +41,8 @@ pub enum Bug {
 pub struct Traits {
     /// Which validator it is.
     pub validator: usize,
+    /// How long its timers run.
+    pub timeouts: Timeouts,
     /// Whether it lies about bodies.
     pub poisons: bool,
     /// By how much its clock is ahead; milliseconds, negative when it is behind.
@@ -66,8 +66,7 @@ pub struct Node<C: Scheme> {
     /// The end of its chain.
     pub tip: Tip,
     genesis: Tip,
-    validators: Rc<ValidatorSet>,
-    electorate: Electorate,
+    sets: Rc<Sets>,
     verifier: Rc<C::Verifier>,
     engine: Option<Bft<C::Signer>>,
     mempool: BTreeSet<Tx>,
@@ -83,7 +82,7 @@ impl<C: Scheme> Node<C> {
         id: usize,
         traits: Traits,
         genesis: Tip,
-        validators: Rc<ValidatorSet>,
+        sets: Rc<Sets>,
         verifier: Rc<C::Verifier>,
     ) -> Self {
         Self {
@@ -93,8 +92,7 @@ impl<C: Scheme> Node<C> {
             disk: Disk::default(),
             tip: genesis.clone(),
             genesis,
-            electorate: Electorate::from(validators.as_ref()),
-            validators,
+            sets,
             verifier,
             engine: None,
             mempool: BTreeSet::new(),
@@ -132,12 +130,12 @@ impl<C: Scheme> Node<C> {
         };
         self.disk.drop_torn();
         let signer = C::signer(self.traits.validator);
-        self.engine = Some(Bft::new(self.tip.chain, signer, Timeouts::default()));
+        self.engine = Some(Bft::new(self.tip.chain, signer, self.traits.timeouts));
         let height = self.tip.height + 1;
         let log = log.into_iter().filter(|entry| entry.height >= height);
         let start = Input::Start {
             height,
-            validators: self.electorate.clone(),
+            validators: self.next_set().electorate.clone(),
             log: log.collect(),
             work: false,
         };
@@ -190,8 +188,8 @@ impl<C: Scheme> Node<C> {
                 let Ok(message) = Message::decode(&bytes) else {
                     return;
                 };
-                let chain = self.tip.chain;
-                let verified = message.verify(&chain, &self.electorate, self.verifier.as_ref());
+                let electorate = &self.sets.at(message.height()).electorate;
+                let verified = message.verify(&self.tip.chain, electorate, self.verifier.as_ref());
                 if let Ok(message) = verified {
                     let from = env.voter(from);
                     self.tell(Input::Message { from, message }, env);
@@ -348,7 +346,7 @@ impl<C: Scheme> Node<C> {
         let proposer = env.voter(self.traits.validator).0;
         let candidate = self
             .tip
-            .extend(body, self.clock(env), proposer, &self.validators);
+            .extend(body, self.clock(env), proposer, &self.next_set().set);
         let header = candidate.header.hash();
         self.disk.keep(header, candidate);
         let built = Input::Built {
@@ -385,7 +383,7 @@ impl<C: Scheme> Node<C> {
             || self.traits.bug == Some(Bug::SkipBodies)
             || self
                 .tip
-                .refuses(&candidate, &self.validators, clock)
+                .refuses(&candidate, &self.next_set().set, clock)
                 .is_none();
         let judged = Input::Judged {
             height,
@@ -417,16 +415,16 @@ impl<C: Scheme> Node<C> {
         let checked = certificate.check(
             &self.tip.chain,
             candidate.header.clone(),
-            &self.electorate,
+            &self.next_set().electorate,
             self.verifier.as_ref(),
         );
         let lenient = self.traits.bug == Some(Bug::AcceptTooFewSignatures)
-            && certificate.signatures.len() + 1 == self.validators.quorum();
+            && certificate.signatures.len() + 1 == self.next_set().electorate.quorum();
         let skips = self.traits.bug == Some(Bug::SkipBodies);
         let fits = skips
             || self
                 .tip
-                .refuses(candidate, &self.validators, None)
+                .refuses(candidate, &self.next_set().set, None)
                 .is_none();
         if (checked.is_ok() || lenient)
             && fits
@@ -447,10 +445,15 @@ impl<C: Scheme> Node<C> {
         self.disk.commit(block);
         Some(Input::Start {
             height: self.tip.height + 1,
-            validators: self.electorate.clone(),
+            validators: self.next_set().electorate.clone(),
             log: Vec::new(),
             work: !self.mempool.is_empty(),
         })
+    }
+
+    /// The validators of the height that the chain stands before.
+    fn next_set(&self) -> &Prepared {
+        self.sets.at(self.tip.height + 1)
     }
 
     fn send_blocks(&mut self, to: usize, from_height: Height, env: &mut Env) {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use xinqiao_bft::{Electorate, Evidence, Voter};
-use xinqiao_crypto::{Digest, DistinguishingId, sm3};
-use xinqiao_ledger::{block::ValidatorSet, ids::ChainId};
+use xinqiao_bft::{Evidence, Timeouts, Voter};
+use xinqiao_crypto::{Digest, sm3};
+use xinqiao_ledger::ids::ChainId;
 
 use crate::{
     block::{Block, Tip, Tx},
@@ -14,6 +14,7 @@ use crate::{
     node::{Bug, Node, Traits},
     observe::{Observed, Violation},
     scheme::{Scheme, key},
+    sets::Sets,
     world::{Action, Agenda, Env, Later, Network, Packet},
 };
 
@@ -24,6 +25,15 @@ const LIVENESS: u64 = 120 * SECOND;
 
 /// How long it takes until the last messages have died down, and how long the silence is held.
 const QUIET: u64 = 20 * SECOND;
+
+/// Timers that run out before anybody can have answered, for the first rounds.
+const IMPATIENT: Timeouts = Timeouts {
+    propose_ms: 20,
+    vote_ms: 10,
+    delta_ms: 8,
+    max_ms: 10_000,
+    rebroadcast_ms: 100,
+};
 
 /// What a run is like.
 #[derive(Debug, Clone)]
@@ -40,6 +50,8 @@ pub struct Plan {
     pub chaos_s: u64,
     /// How often somebody crashes, in milliseconds; 0 is never.
     pub crash_every_ms: u64,
+    /// How long timers run. Impatient ones lead to many rounds.
+    pub timeouts: Timeouts,
     /// How long a flush may take, in microseconds.
     pub flush_us: u64,
     /// How many of a thousand flushes the power fails in.
@@ -48,6 +60,8 @@ pub struct Plan {
     pub network: Network,
     /// Whether the network is cut in two now and then.
     pub cuts: bool,
+    /// Whether the last validator leaves and returns every few heights.
+    pub set_changes: bool,
     /// How many transactions are submitted.
     pub transactions: u64,
 }
@@ -57,18 +71,27 @@ impl Plan {
     pub fn of_seed(seed: u64, validators: usize) -> Self {
         let mut dice = Dice::new(seed ^ 0x5eed);
         let most = (validators.saturating_sub(1)) / 3;
-        let faults = (0..dice.between(0, most as u64))
+        let faults: Vec<Fault> = (0..dice.between(0, most as u64))
             .map(|_| Fault::ALL[dice.index(Fault::ALL.len())])
             .collect();
         let crashes = [0, 300, 1_000, 3_000];
         let losses = [0, 20, 100, 300];
+        // Those that remain have to bear the faults too.
+        let set_changes =
+            validators > 1 && faults.len() * 3 + 2 <= validators && dice.permille(400);
         Self {
             seed,
             validators,
             faults,
+            set_changes,
             bug: None,
             chaos_s: dice.between(4, 12),
             crash_every_ms: crashes[dice.index(crashes.len())],
+            timeouts: if dice.permille(250) {
+                IMPATIENT
+            } else {
+                Timeouts::default()
+            },
             flush_us: [500, 4_000, 60_000][dice.index(3)],
             power_cuts: [0, 10, 50][dice.index(3)],
             network: Network {
@@ -159,14 +182,12 @@ impl<'a, C: Scheme> Run<'a, C> {
         let genesis = Tip::genesis(chain);
         let keys: Vec<_> = (0..plan.validators).map(|i| *key(i).public()).collect();
         let voters: Vec<Voter> = keys.iter().map(|key| Voter(key.id())).collect();
-        let set = ValidatorSet::new(keys, DistinguishingId::default())
-            .expect("simulated validators differ");
-        let validators = Rc::new(set);
+        let sets = Rc::new(Sets::new(&keys, plan.set_changes));
         let verifier = Rc::new(C::verifier(plan.validators));
         let honest = (0..plan.validators)
             .map(|i| i >= plan.faults.len())
             .collect();
-        let validity = validity(&genesis, &validators, &verifier, &voters);
+        let validity = validity(&genesis, &sets, &verifier, &voters);
         let mut env = Env {
             now_us: 0,
             dice: Dice::new(plan.seed),
@@ -184,6 +205,7 @@ impl<'a, C: Scheme> Run<'a, C> {
             let skewed = env.dice.permille(300);
             let traits = Traits {
                 validator,
+                timeouts: plan.timeouts,
                 poisons: fault == Some(Fault::Liar),
                 clock_ahead_ms: if skewed {
                     env.dice.between(0, 8_000) as i64 - 4_000
@@ -200,17 +222,20 @@ impl<'a, C: Scheme> Run<'a, C> {
                     clock_ahead_ms: traits.clock_ahead_ms + copy,
                     ..traits
                 };
-                let (validators, verifier) = (Rc::clone(&validators), Rc::clone(&verifier));
+                let (sets, verifier) = (Rc::clone(&sets), Rc::clone(&verifier));
                 nodes.push(Node::new(
                     nodes.len(),
                     traits,
                     genesis.clone(),
-                    validators,
+                    sets,
                     verifier,
                 ));
             }
             if fault == Some(Fault::Liar) {
-                liars.insert(validator, Liar::new(chain, validator, validators.quorum()));
+                liars.insert(
+                    validator,
+                    Liar::new(chain, validator, plan.validators * 2 / 3 + 1),
+                );
             }
             if fault == Some(Fault::Twins) {
                 twins_talk.insert(validator, env.dice.bits());
@@ -455,29 +480,30 @@ impl<'a, C: Scheme> Run<'a, C> {
 /// The checks of single blocks and evidence, as a third party makes them.
 fn validity<V: xinqiao_bft::Verifier + 'static>(
     genesis: &Tip,
-    validators: &Rc<ValidatorSet>,
+    sets: &Rc<Sets>,
     verifier: &Rc<V>,
     voters: &[Voter],
 ) -> Validity {
     let chain = genesis.chain;
-    let electorate = Electorate::from(validators.as_ref());
     let certificate = {
-        let (electorate, verifier) = (electorate.clone(), Rc::clone(verifier));
+        let (sets, verifier) = (Rc::clone(sets), Rc::clone(verifier));
         move |block: &Block| {
             let header = block.candidate.header.clone();
+            let electorate = &sets.at(header.height).electorate;
             let checked = block
                 .certificate
-                .check(&chain, header, &electorate, verifier.as_ref());
+                .check(&chain, header, electorate, verifier.as_ref());
             checked.map(drop).map_err(|why| why.to_string())
         }
     };
     let evidence = {
-        let (electorate, verifier) = (electorate.clone(), Rc::clone(verifier));
+        let (sets, verifier) = (Rc::clone(sets), Rc::clone(verifier));
         let voters = voters.to_vec();
         move |evidence: &Evidence| {
             let again = Evidence::decode(&evidence.encode()).map_err(|why| why.to_string())?;
+            let electorate = &sets.at(again.height()).electorate;
             let voter = again
-                .check(&chain, &electorate, verifier.as_ref())
+                .check(&chain, electorate, verifier.as_ref())
                 .map_err(|why| why.to_string())?;
             let found = voters.iter().position(|one| *one == voter);
             found.ok_or_else(|| "the accused is no validator".to_owned())
@@ -485,7 +511,7 @@ fn validity<V: xinqiao_bft::Verifier + 'static>(
     };
     Validity::new(
         genesis.clone(),
-        validators.as_ref().clone(),
+        Rc::clone(sets),
         Box::new(certificate),
         Box::new(evidence),
     )

@@ -40,12 +40,29 @@ fn every_fault_alone_is_borne_and_who_contradicts_itself_in_public_is_caught() {
         for seed in 100..108 {
             let mut plan = Plan::of_seed(seed, 4);
             plan.faults = vec![fault];
+            plan.set_changes = false;
             let report = holds::<Cheap>(&plan);
             assert!(fault != Fault::Silent || report.accused.is_empty());
             caught += report.accused.len();
         }
     }
     assert!(caught > 8, "{caught} of 16 caught");
+}
+
+#[test]
+fn a_validator_that_leaves_and_returns_is_missed_by_nobody() {
+    for (validators, faults) in [
+        (4, vec![]),
+        (7, vec![Fault::Twins]),
+        (8, vec![Fault::Liar; 2]),
+    ] {
+        for seed in 200..206 {
+            let mut plan = Plan::of_seed(seed, validators);
+            plan.faults.clone_from(&faults);
+            plan.set_changes = true;
+            holds::<Cheap>(&plan);
+        }
+    }
 }
 
 #[test]
@@ -64,6 +81,7 @@ fn sm2_signs_what_the_engine_says_it_signs() {
         plan.transactions = 4;
         plan.chaos_s = 2;
         plan.faults = vec![Fault::Liar];
+        plan.set_changes = false;
         holds::<Sm2>(&plan);
     }
 }

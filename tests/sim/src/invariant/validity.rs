@@ -1,14 +1,14 @@
 //! Validity: every block that an honest node commits follows from its parent, holds valid and new
 //! transactions, and has a certificate that a third party can check. So has evidence.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use xinqiao_bft::Evidence;
-use xinqiao_ledger::block::ValidatorSet;
 
 use crate::{
     block::{Block, Tip},
     node::Seen,
+    sets::Sets,
 };
 
 type CheckBlock = Box<dyn Fn(&Block) -> Result<(), String>>;
@@ -17,7 +17,7 @@ type CheckEvidence = Box<dyn Fn(&Evidence) -> Result<usize, String>>;
 /// Follows every honest node's chain.
 pub struct Validity {
     genesis: Tip,
-    validators: ValidatorSet,
+    sets: Rc<Sets>,
     certificate: CheckBlock,
     evidence: CheckEvidence,
     tips: BTreeMap<usize, Tip>,
@@ -27,13 +27,13 @@ impl Validity {
     /// Checks of single certificates and evidence are the scheme's.
     pub fn new(
         genesis: Tip,
-        validators: ValidatorSet,
+        sets: Rc<Sets>,
         certificate: CheckBlock,
         evidence: CheckEvidence,
     ) -> Self {
         Self {
             genesis,
-            validators,
+            sets,
             certificate,
             evidence,
             tips: BTreeMap::new(),
@@ -47,7 +47,7 @@ impl Validity {
             .entry(node.id())
             .or_insert_with(|| self.genesis.clone());
         let height = block.candidate.header.height;
-        if let Some(why) = tip.refuses(&block.candidate, &self.validators, None) {
+        if let Some(why) = tip.refuses(&block.candidate, &self.sets.at(height).set, None) {
             return Err(format!("node {}, height {height}: {why}", node.id()));
         }
         tip.advance(&block.candidate);

@@ -28,6 +28,7 @@ enum Write {
     Record(Vec<u8>),
     Body(HeaderHash, Box<Candidate>),
     Truncate(Height),
+    Block(Box<Block>),
 }
 
 impl Disk {
@@ -64,6 +65,11 @@ impl Disk {
         self.flush(self.written);
         self.bodies.clear();
         self.blocks.push(block);
+    }
+
+    /// Writes a block like anything else: a mistake, for it is acknowledged before the next flush.
+    pub fn commit_unsynced(&mut self, block: Block) {
+        self.write(Write::Block(Box::new(block)));
     }
 
     /// A body, wherever it is.
@@ -124,6 +130,7 @@ impl Disk {
             Write::Body(hash, candidate) => {
                 self.bodies.insert(hash, *candidate);
             }
+            Write::Block(block) => self.blocks.push(*block),
             Write::Truncate(below) => self
                 .log
                 .retain(|record| Entry::decode(record).map_or(true, |entry| entry.height >= below)),

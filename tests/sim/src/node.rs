@@ -34,6 +34,10 @@ pub enum Bug {
     AcceptTooFewSignatures,
     /// Bodies are not looked at.
     SkipBodies,
+    /// Blocks are acknowledged before they are on disk.
+    AcknowledgeBeforeDisk,
+    /// The log is not read after a crash.
+    ForgetLog,
 }
 
 /// What a node is like.
@@ -133,10 +137,11 @@ impl<C: Scheme> Node<C> {
         self.engine = Some(Bft::new(self.tip.chain, signer, self.traits.timeouts));
         let height = self.tip.height + 1;
         let log = log.into_iter().filter(|entry| entry.height >= height);
+        let forgets = self.traits.bug == Some(Bug::ForgetLog);
         let start = Input::Start {
             height,
             validators: self.next_set().electorate.clone(),
-            log: log.collect(),
+            log: log.filter(|_| !forgets).collect(),
             work: false,
         };
         self.tell(start, env);
@@ -442,7 +447,11 @@ impl<C: Scheme> Node<C> {
         self.wanted.clear();
         self.timers.clear();
         env.observed.committed(self, &block);
-        self.disk.commit(block);
+        if self.traits.bug == Some(Bug::AcknowledgeBeforeDisk) {
+            self.disk.commit_unsynced(block);
+        } else {
+            self.disk.commit(block);
+        }
         Some(Input::Start {
             height: self.tip.height + 1,
             validators: self.next_set().electorate.clone(),

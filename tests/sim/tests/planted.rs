@@ -30,6 +30,18 @@ fn votes_that_leave_before_they_are_on_disk_are_found() {
 }
 
 #[test]
+fn a_log_that_is_not_read_after_a_crash_is_found() {
+    let invariant = found(Bug::ForgetLog, 40, |plan| plan.power_cuts = 50);
+    assert_eq!(invariant, Some("no honest double-sign"));
+}
+
+#[test]
+fn blocks_that_are_acknowledged_before_they_are_on_disk_are_found() {
+    let invariant = found(Bug::AcknowledgeBeforeDisk, 40, |plan| plan.power_cuts = 50);
+    assert_eq!(invariant, Some("durability"));
+}
+
+#[test]
 fn a_certificate_with_one_signature_too_few_is_found() {
     let invariant = found(Bug::AcceptTooFewSignatures, 40, |plan| {
         plan.faults = vec![Fault::Liar];

@@ -37,7 +37,7 @@ pub(crate) struct Desk<S> {
     /// The round that a block was asked for and not yet asked of the host.
     build: Option<u32>,
     /// What this node signed at this height.
-    signed: BTreeMap<(u32, Statement), NilOrVal<BlockId>>,
+    signed: BTreeMap<(u32, Statement), Content>,
     /// The proposals that the core keeps: one a round, or a few of a proposer that contradicts itself.
     proposals: BTreeMap<(u32, BlockId), Signed<Proposal>>,
     verdicts: BTreeMap<BlockId, Verdict>,
@@ -69,6 +69,9 @@ enum Verdict {
     /// Given.
     Given,
 }
+
+/// What a statement says: the header, and for a proposal the earlier round that it refers to.
+type Content = (NilOrVal<BlockId>, Option<u32>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Statement {
@@ -290,13 +293,13 @@ impl<S: Signer> Desk<S> {
             // The engine's own watch has seen more than the core's evidence holds.
             CoreEffect::Finalize(_, _, _, resume) => resume.resume_with(()),
             CoreEffect::SignVote(vote, resume) => {
-                self.about_to_sign(vote.round, Statement::Vote(vote.kind), vote.header)?;
+                self.about_to_sign(vote.round, Statement::Vote(vote.kind), (vote.header, None))?;
                 let signature = self.signer.sign(&vote.signing_message(&self.chain));
                 resume.resume_with(SignedMessage::new(vote, signature))
             }
             CoreEffect::SignProposal(proposal, resume) => {
-                let header = NilOrVal::Val(proposal.header);
-                self.about_to_sign(proposal.round, Statement::Proposal, header)?;
+                let content = (NilOrVal::Val(proposal.header), proposal.pol_round);
+                self.about_to_sign(proposal.round, Statement::Proposal, content)?;
                 let signature = self.signer.sign(&proposal.signing_message(&self.chain));
                 resume.resume_with(SignedMessage::new(proposal, signature))
             }
@@ -369,11 +372,11 @@ impl<S: Signer> Desk<S> {
         &mut self,
         round: u32,
         statement: Statement,
-        header: NilOrVal<BlockId>,
+        content: Content,
     ) -> Result<(), Error> {
         let height = self.height;
-        match self.signed.insert((round, statement), header) {
-            Some(earlier) if earlier != header => Err(Error::DoubleSign { height, round }),
+        match self.signed.insert((round, statement), content) {
+            Some(earlier) if earlier != content => Err(Error::DoubleSign { height, round }),
             _ => Ok(()),
         }
     }
@@ -383,11 +386,11 @@ impl<S: Signer> Desk<S> {
         match event {
             Event::Vote(Signed { message: it, .. }) if it.validator == me => {
                 self.signed
-                    .insert((it.round, Statement::Vote(it.kind)), it.header);
+                    .insert((it.round, Statement::Vote(it.kind)), (it.header, None));
             }
             Event::Proposal(Signed { message: it, .. }) if it.proposer == me => {
-                let header = NilOrVal::Val(it.header);
-                self.signed.insert((it.round, Statement::Proposal), header);
+                let content = (NilOrVal::Val(it.header), it.pol_round);
+                self.signed.insert((it.round, Statement::Proposal), content);
             }
             _ => {}
         }

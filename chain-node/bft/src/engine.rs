@@ -123,7 +123,7 @@ pub enum Effect {
     },
     /// Answer with [`Input::Timeout`] when this time has passed.
     SetTimer {
-        /// The timer. Setting it again begins anew.
+        /// The timer. Setting it again begins anew; one of a height that has passed means nothing.
         timer: Timer,
         /// How long it runs, in milliseconds.
         after_ms: u64,

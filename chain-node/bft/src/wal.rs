@@ -81,7 +81,9 @@ impl Entry {
     }
 }
 
-/// The entries that a log holds after a crash. A last record that was cut short was never flushed,
+/// The entries that a log holds after a crash. What they say is believed, signatures and all, so the
+/// host's framing has to notice a flipped bit, and the node to stop.
+/// A last record that was cut short was never flushed,
 /// so nothing depends on it and it is left out.
 ///
 /// # Errors

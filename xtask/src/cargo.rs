@@ -69,6 +69,11 @@ pub(crate) fn become_demo(args: &[OsString]) -> Result<ExitCode> {
     )
 }
 
+/// Replaces this process by the simulator.
+pub(crate) fn become_simulator(args: &[OsString]) -> Result<ExitCode> {
+    become_command(Command::new(built_programs()?.join("xinqiao-sim")).args(args))
+}
+
 /// Builds everything that the tests start, then replaces this process by the test runner.
 pub(crate) fn become_test_runner(args: &[OsString], tools: &Tools) -> Result<ExitCode> {
     announce_first_build()?;

@@ -51,6 +51,14 @@ enum Task {
     },
     /// Run what CI runs: formatting, clippy, buf lint, tests; changes no file
     Check,
+    /// Run the seeded simulation of consensus and print seeds/s; a seed that fails is named with the command that
+    /// replays it
+    #[command(after_help = "ARGS go to the simulator; `cargo xtask sim -- --help` lists them.")]
+    Sim {
+        /// Arguments of the simulator
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run a benchmark and print its comparison
     Bench {
         /// What to measure
@@ -97,6 +105,11 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Check => {
             let tools = setup::run(Purpose::Check)?;
             check::run(&tools)
+        }
+        Task::Sim { args } => {
+            setup::run(Purpose::Build)?;
+            cargo::build_for_demo()?;
+            cargo::become_simulator(&args)
         }
         Task::Bench { what: Bench::Sm2 } => {
             setup::run(Purpose::Test)?;

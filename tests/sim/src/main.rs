@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             );
             eprintln!("{plan:?}");
             eprintln!(
-                "replay: cargo run -p xinqiao-sim -- --seed {seed} --seeds 1 --nodes {}{sm2}",
+                "replay: cargo xtask sim --seed {seed} --seeds 1 --nodes {}{sm2}",
                 args.nodes
             );
             return ExitCode::FAILURE;

@@ -12,7 +12,7 @@ fn holds<C: Scheme>(plan: &Plan) -> xinqiao_sim::run::Report {
     let report = run::<C>(plan);
     if let Some(violation) = &report.violation {
         panic!(
-            "{} is broken: {}; {plan:?}; replay: cargo run -p xinqiao-sim -- --seed {} --seeds 1 --nodes {}",
+            "{} is broken: {}; {plan:?}; replay: cargo xtask sim --seed {} --seeds 1 --nodes {}",
             violation.invariant, violation.what, plan.seed, plan.validators
         );
     }

@@ -146,6 +146,9 @@ impl Programs {
         if command == ["cargo", "xtask", "demo"] {
             help = self.help(&["xinqiao".to_owned(), "demo".to_owned()]);
         }
+        if command == ["cargo", "xtask", "sim"] {
+            help = self.help(&["xinqiao-sim".to_owned()]);
+        }
         for word in words[at..].iter().take_while(|word| *word != "--") {
             let option = word
                 .trim_start_matches('[')
@@ -181,7 +184,7 @@ fn ask_built(command: &[String]) -> String {
     let (program, rest) = if command[0] == "cargo" {
         ("xtask", &command[2..])
     } else {
-        ("xinqiao", &command[1..])
+        (&*command[0], &command[1..])
     };
     let path = folder_of_programs().join(program);
     assert!(

@@ -4,17 +4,19 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use xinqiao_crypto::{Digest, PublicKey};
 
 use crate::{
-    catalogue::Catalogue,
     consent::ConsentTerms,
+    governance::{Proposal, VoteChoice},
     ids::{
         Fingerprint, GrantId, ItemCode, OrderId, OrgId, ReasonCode, SourceId, Subject, TimeMs,
-        UserId,
+        TxId, UserId,
     },
     malformed::{Malformed, Problem, ascending, fixed, list, ranged, required},
     member::{Member, MemberKey, member_field, sm2_key},
     order::{MAX_SEALED, PartRef, PartRejection, PlaceOrder, SealScheme, Verdict, item_codes},
     source::DataSource,
-    text::{Grounds, StatedPurpose},
+    text::{Endpoint, Grounds, StatedPurpose},
+    validators::validator_endpoint,
+    vote::Equivocation,
     wire::{self, tx_body::Action as WireAction},
 };
 
@@ -24,7 +26,7 @@ pub const MAX_DIGESTS: usize = 2_000;
 /// What a transaction says. Who must sign which is with the wire contract and in the contracts.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Action {
-    /// Admits an organisation.
+    /// Admits an organisation under the signer's sponsorship.
     AdmitMember(Member),
     /// Freezes a member at once.
     FreezeMember {
@@ -57,8 +59,6 @@ pub enum Action {
     OpenUser(UserId),
     /// Closes a user of the signer's institution.
     CloseUser(UserId),
-    /// Publishes the next catalogue.
-    PublishCatalogue(Catalogue),
     /// Registers a data source of the signer's organisation.
     RegisterSource(DataSource),
     /// Puts a source into service.
@@ -148,6 +148,26 @@ pub enum Action {
     },
     /// Records an attempt that a gateway refused.
     RecordRefusal(Refusal),
+    /// Puts changes to the vote.
+    Propose(Proposal),
+    /// Votes.
+    Vote {
+        /// The proposal: the id of the transaction that made it.
+        proposal: TxId,
+        /// For or against.
+        choice: VoteChoice,
+    },
+    /// Takes a proposal back.
+    WithdrawProposal(TxId),
+    /// Changes the signer's own validator.
+    RotateValidator {
+        /// The key that it signs with from then on.
+        key: PublicKey,
+        /// Where other validators reach it.
+        endpoint: Endpoint,
+    },
+    /// Puts a validator's contradiction on record.
+    ReportEquivocation(Equivocation),
 }
 
 /// One subject's report digest.
@@ -245,10 +265,6 @@ impl TryFrom<&WireAction> for Action {
             }
             WireAction::OpenUser(w) => Self::OpenUser(UserId::parse("user", &w.user)?),
             WireAction::CloseUser(w) => Self::CloseUser(UserId::parse("user", &w.user)?),
-            WireAction::PublishCatalogue(w) => Self::PublishCatalogue(
-                Catalogue::try_from(required("catalogue", w.catalogue.as_ref())?)
-                    .map_err(|fault| fault.within("catalogue"))?,
-            ),
             WireAction::RegisterSource(w) => Self::RegisterSource(
                 DataSource::try_from(required("source", w.source.as_ref())?)
                     .map_err(|fault| fault.within("source"))?,
@@ -306,6 +322,22 @@ impl TryFrom<&WireAction> for Action {
                 settlement: digest("settlement_digest", &w.settlement_digest)?,
             },
             WireAction::RecordRefusal(w) => Self::RecordRefusal(Refusal::try_from(w)?),
+            WireAction::Propose(w) => Self::Propose(Proposal::try_from(w)?),
+            WireAction::Vote(w) => Self::Vote {
+                proposal: TxId::parse("proposal", &w.proposal)?,
+                choice: VoteChoice::parse("choice", w.choice)?,
+            },
+            WireAction::WithdrawProposal(w) => {
+                Self::WithdrawProposal(TxId::parse("proposal", &w.proposal)?)
+            }
+            WireAction::RotateValidator(w) => Self::RotateValidator {
+                key: sm2_key("public_key", &w.public_key)?,
+                endpoint: validator_endpoint("endpoint", &w.endpoint)?,
+            },
+            WireAction::ReportEquivocation(w) => Self::ReportEquivocation(
+                Equivocation::try_from(required("evidence", w.evidence.as_ref())?)
+                    .map_err(|fault| fault.within("evidence"))?,
+            ),
         })
     }
 }

@@ -2,14 +2,15 @@
 
 use prost::Message;
 use xinqiao_crypto::{
-    Digest, DistinguishingId, Domain, KeyId, PublicKey, SecretKey, Signature, VerifierCache,
-    merkle, signing_message, sm3, sm3_parts,
+    Digest, DistinguishingId, KeyId, PublicKey, SecretKey, Signature, VerifierCache, merkle, sm3,
 };
 
 use crate::{
     ids::{ChainId, HeaderHash, Height, TimeMs},
     malformed::{Malformed, Problem, fixed, list, ranged, required, signature},
     tx::{Tx, canonical},
+    validators::{Engine, MAX_VALIDATORS, ValidatorSet},
+    vote::commit_message,
     wire,
 };
 
@@ -18,9 +19,6 @@ pub const MAX_BLOCK_TXS: usize = 10_000;
 
 /// The most bytes of one block's transactions together.
 pub const MAX_BLOCK_BYTES: usize = 4 << 20;
-
-/// The most validators.
-pub const MAX_VALIDATORS: usize = 128;
 
 /// A block header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +43,8 @@ pub struct Header {
     pub history_root: Digest,
     /// Hash of the validator set in force.
     pub validator_set: Digest,
+    /// Hash of the validator set in force at the next height.
+    pub next_validators: Digest,
     /// The proposer.
     pub proposer: KeyId,
 }
@@ -64,6 +64,7 @@ impl Header {
             state_commitment: self.state_commitment.as_bytes().to_vec(),
             history_root: self.history_root.as_bytes().to_vec(),
             validator_set: self.validator_set.as_bytes().to_vec(),
+            next_validators: self.next_validators.as_bytes().to_vec(),
             proposer: self.proposer.as_bytes().to_vec(),
         }
         .encode_to_vec()
@@ -90,6 +91,7 @@ impl Header {
             state_commitment: digest("state_commitment", &wire.state_commitment)?,
             history_root: digest("history_root", &wire.history_root)?,
             validator_set: digest("validator_set", &wire.validator_set)?,
+            next_validators: digest("next_validators", &wire.next_validators)?,
             proposer: KeyId::from(digest("proposer", &wire.proposer)?),
         })
     }
@@ -100,70 +102,13 @@ impl Header {
     }
 }
 
-/// The validators in force and the distinguishing id that they sign under.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValidatorSet {
-    keys: Vec<PublicKey>,
-    id: DistinguishingId,
-}
-
-impl ValidatorSet {
-    /// A set of 1 to [`MAX_VALIDATORS`] keys; ordered by key id.
-    ///
-    /// # Errors
-    /// When it is empty, too large or names a key twice.
-    pub fn new(mut keys: Vec<PublicKey>, id: DistinguishingId) -> Result<Self, Malformed> {
-        if keys.is_empty() {
-            return Err(Malformed::new("validators", Problem::Required));
-        }
-        if keys.len() > MAX_VALIDATORS {
-            let problem = Problem::TooMany {
-                max: MAX_VALIDATORS,
-                got: keys.len(),
-            };
-            return Err(Malformed::new("validators", problem));
-        }
-        keys.sort_by_key(PublicKey::id);
-        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(Malformed::new(
-                "validators",
-                Problem::Format("keys that differ"),
-            ));
-        }
-        Ok(Self { keys, id })
-    }
-
-    /// The keys, by ascending key id.
-    pub fn keys(&self) -> &[PublicKey] {
-        &self.keys
-    }
-
-    /// Hash of the set, as headers name it.
-    pub fn hash(&self) -> Digest {
-        let leaves: Vec<Digest> = self
-            .keys
-            .iter()
-            .map(|key| merkle::leaf_hash(&key.to_sec1()))
-            .collect();
-        sm3_parts(&[b"xinqiao/validators/v1", merkle::root(&leaves).as_bytes()])
-    }
-
-    /// How many signatures certify a header: more than two thirds.
-    pub fn quorum(&self) -> usize {
-        self.keys.len() * 2 / 3 + 1
-    }
-
-    /// The validator of that id.
-    pub fn key(&self, id: &KeyId) -> Option<&PublicKey> {
-        self.keys.iter().find(|key| key.id() == *id)
-    }
-}
-
 /// A quorum's signatures over one header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// Height of the header.
     pub height: Height,
+    /// The round in which the quorum formed; 0 with engines that have none.
+    pub round: u32,
     /// Hash of the header.
     pub header: HeaderHash,
     /// Validators and signatures, by ascending key id.
@@ -188,6 +133,9 @@ pub enum Uncertified {
     /// A signature is wrong.
     #[error("a signature of the certificate is wrong")]
     Signature,
+    /// It names a round, and these validators agree without any.
+    #[error("the certificate names a round that its validators do not have")]
+    Round,
     /// There are too few signatures.
     #[error("the certificate has {got} signatures, the quorum is {quorum}")]
     TooFew {
@@ -210,14 +158,14 @@ impl std::ops::Deref for Certified {
 }
 
 impl Certificate {
-    /// One validator's signature over a header.
+    /// One validator's signature over a header, of round 0.
     pub fn sign<R: rand_core::CryptoRng + ?Sized>(
         header: &Header,
         key: &SecretKey,
         id: &DistinguishingId,
         rng: &mut R,
     ) -> (KeyId, Signature) {
-        let message = vote_message(&header.chain, header.height, &header.hash());
+        let message = commit_message(&header.chain, header.height, 0, &header.hash());
         (key.public().id(), key.sign(id, &message, rng))
     }
 
@@ -231,8 +179,9 @@ impl Certificate {
         header: Header,
         validators: &ValidatorSet,
     ) -> Result<Certified, Uncertified> {
+        let id = validators.distinguishing_id();
         self.check_by(header, validators, |key, message, signature| {
-            xinqiao_crypto::verify_once(key, &validators.id, message, signature).is_ok()
+            xinqiao_crypto::verify_once(key, id, message, signature).is_ok()
         })
     }
 
@@ -246,15 +195,17 @@ impl Certificate {
         validators: &ValidatorSet,
         known: &VerifierCache,
     ) -> Result<Certified, Uncertified> {
+        let id = validators.distinguishing_id();
         self.check_by(header, validators, |key, message, signature| {
-            known
-                .known(key, &validators.id)
-                .verify(message, signature)
-                .is_ok()
+            known.known(key, id).verify(message, signature).is_ok()
         })
     }
 
-    fn check_by(
+    /// As [`Certificate::check`], with whatever tells whether a key signed a message.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_by(
         &self,
         header: Header,
         validators: &ValidatorSet,
@@ -266,6 +217,9 @@ impl Certificate {
         if header.validator_set != validators.hash() {
             return Err(Uncertified::OtherValidators);
         }
+        if self.round != 0 && validators.engine() != Engine::Bft {
+            return Err(Uncertified::Round);
+        }
         let quorum = validators.quorum();
         if self.signatures.len() < quorum {
             return Err(Uncertified::TooFew {
@@ -276,7 +230,7 @@ impl Certificate {
         if !self.signatures.windows(2).all(|pair| pair[0].0 < pair[1].0) {
             return Err(Uncertified::RepeatedSigner);
         }
-        let message = vote_message(&header.chain, self.height, &self.header);
+        let message = commit_message(&header.chain, self.height, self.round, &self.header);
         for (signer, signature) in &self.signatures {
             let key = validators.key(signer).ok_or(Uncertified::NotValidator)?;
             if !signed(key, &message, signature) {
@@ -285,14 +239,6 @@ impl Certificate {
         }
         Ok(Certified(header))
     }
-}
-
-/// What a validator signs: the header's height and hash, under the vote domain of its chain.
-pub fn vote_message(chain: &ChainId, height: Height, header: &HeaderHash) -> Vec<u8> {
-    let mut body = Vec::with_capacity(40);
-    body.extend_from_slice(&height.to_be_bytes());
-    body.extend_from_slice(header.as_bytes());
-    signing_message(Domain::Vote, chain.as_bytes(), &body)
 }
 
 impl TryFrom<&wire::Certificate> for Certificate {
@@ -315,6 +261,7 @@ impl TryFrom<&wire::Certificate> for Certificate {
         }
         Ok(Self {
             height: wire.height,
+            round: wire.round,
             header: HeaderHash::parse("header_hash", &wire.header_hash)?,
             signatures,
         })
@@ -325,6 +272,7 @@ impl From<&Certificate> for wire::Certificate {
     fn from(certificate: &Certificate) -> Self {
         Self {
             height: certificate.height,
+            round: certificate.round,
             header_hash: certificate.header.to_vec(),
             signatures: certificate
                 .signatures

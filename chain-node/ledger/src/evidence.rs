@@ -31,6 +31,7 @@ use crate::{
     malformed::{Malformed, Problem},
     receipt::Unproven,
     tx::canonical,
+    validators::NotHandedOver,
     wire,
 };
 
@@ -48,6 +49,9 @@ pub const MAX_FILE_BYTES: usize = 80 << 20;
 
 /// The most receipts of one bundle, those of transactions and of blocks together.
 pub const MAX_RECEIPTS: usize = 1_000;
+
+/// The most changes of validators that one bundle follows.
+pub const MAX_HANDOVERS: usize = 1_000;
 
 /// The digest's line: 64 digits and a line feed.
 const DIGEST_LINE: usize = 65;
@@ -111,7 +115,15 @@ pub enum EvidenceFault {
         /// The chain of the genesis.
         genesis: ChainId,
     },
-    /// The newest header is not certified by the validators of the genesis.
+    /// The validators before did not hand over to these.
+    #[error("handover {place} of the evidence is not believed: {why}")]
+    Handover {
+        /// Its place in the bundle, from 0.
+        place: usize,
+        /// What is wrong with it.
+        why: NotHandedOver,
+    },
+    /// The newest header is not certified by the validators in force at its height.
     #[error("the newest header of the evidence is not certified: {0}")]
     Tip(Uncertified),
     /// A receipt proves nothing.

@@ -5,26 +5,18 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
-use xinqiao_crypto::{DistinguishingId, PublicKey, sm3_parts};
+use xinqiao_crypto::{DistinguishingId, sm3_parts};
 
 use crate::{
-    block::ValidatorSet,
     catalogue::Catalogue,
-    ids::{ChainId, TimeMs},
-    malformed::{Malformed, Problem, ranged},
+    governance::{GovernanceRules, MAX_VOTERS, is_sponsored, is_voter},
+    ids::{ChainId, OrgId, TimeMs},
+    malformed::{Malformed, Problem, ranged, required},
     member::{Member, MemberKind},
     text,
+    validators::{Engine, MAX_VALIDATORS, Validator, ValidatorSet},
+    wire,
 };
-
-/// How blocks are agreed on.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Engine {
-    /// One validator.
-    Solo,
-}
 
 /// Limits that contracts keep.
 #[derive(
@@ -38,6 +30,9 @@ pub struct Parameters {
     pub max_consent_days: u32,
     /// How many deadlines fire in one block at most. 1 to 10,000.
     pub max_deadlines_per_block: u32,
+    /// How votes are counted.
+    #[serde(default)]
+    pub governance: GovernanceRules,
 }
 
 impl Default for Parameters {
@@ -46,6 +41,54 @@ impl Default for Parameters {
             max_expiry_window: 1_000,
             max_consent_days: 1_100,
             max_deadlines_per_block: 1_000,
+            governance: GovernanceRules::default(),
+        }
+    }
+}
+
+impl Parameters {
+    /// Checks their ranges.
+    ///
+    /// # Errors
+    /// With the first field that is out of its range.
+    pub fn check(&self) -> Result<(), Malformed> {
+        ranged("max_expiry_window", self.max_expiry_window, 1, 1_000_000)?;
+        ranged("max_consent_days", self.max_consent_days, 1, 3_650)?;
+        ranged(
+            "max_deadlines_per_block",
+            self.max_deadlines_per_block,
+            1,
+            10_000,
+        )?;
+        let governance = self.governance.check();
+        governance.map_err(|fault| fault.within("governance"))
+    }
+}
+
+impl TryFrom<&wire::Parameters> for Parameters {
+    type Error = Malformed;
+
+    fn try_from(wire: &wire::Parameters) -> Result<Self, Malformed> {
+        let governance = required("governance", wire.governance.as_ref())?;
+        let parameters = Self {
+            max_expiry_window: wire.max_expiry_window,
+            max_consent_days: wire.max_consent_days,
+            max_deadlines_per_block: wire.max_deadlines_per_block,
+            governance: GovernanceRules::try_from(governance)
+                .map_err(|fault| fault.within("governance"))?,
+        };
+        parameters.check()?;
+        Ok(parameters)
+    }
+}
+
+impl From<&Parameters> for wire::Parameters {
+    fn from(parameters: &Parameters) -> Self {
+        Self {
+            max_expiry_window: parameters.max_expiry_window,
+            max_consent_days: parameters.max_consent_days,
+            max_deadlines_per_block: parameters.max_deadlines_per_block,
+            governance: Some((&parameters.governance).into()),
         }
     }
 }
@@ -61,8 +104,8 @@ pub struct Genesis {
     pub time: TimeMs,
     /// Distinguishing id that everyone signs under (GM/T 0009-2012 or as agreed).
     pub distinguishing_id: DistinguishingId,
-    /// Keys of the validators.
-    pub validators: Vec<PublicKey>,
+    /// The first validators, in ascending order of members.
+    pub validators: Vec<Validator>,
     /// The first members, in ascending order of ids. At least one bureau.
     pub members: Vec<Member>,
     /// The first catalogue, of version 1.
@@ -81,11 +124,33 @@ impl Genesis {
     pub fn check(&self) -> Result<(), Malformed> {
         text::check("name", &self.name, 1, 64)?;
         self.validator_set()?;
-        if self.engine == Engine::Solo && self.validators.len() != 1 {
+        ranged(
+            "validators",
+            self.validators.len() as u64,
+            self.engine.least() as u64,
+            MAX_VALIDATORS as u64,
+        )?;
+        if !(self.validators.windows(2)).all(|pair| pair[0].org < pair[1].org) {
+            return Err(Malformed::new("validators", Problem::NotAscending));
+        }
+        let may_run_one = |org: &OrgId| {
+            let member = self.members.iter().find(|member| member.org == *org);
+            member.is_some_and(|member| !is_sponsored(member.kind))
+        };
+        if !self.validators.iter().all(|one| may_run_one(&one.org)) {
             return Err(Malformed::new(
-                "validators",
-                Problem::Format("one key with engine solo"),
+                "validators.org",
+                Problem::Format("members of the genesis other than institutions and source units"),
             ));
+        }
+        let voters = (self.members.iter()).filter(|member| is_voter(member.kind));
+        let voters = voters.count();
+        if voters > MAX_VOTERS {
+            let problem = Problem::TooMany {
+                max: MAX_VOTERS,
+                got: voters,
+            };
+            return Err(Malformed::new("members", problem));
         }
         if !self
             .members
@@ -116,6 +181,14 @@ impl Genesis {
                 Problem::Format("keys that differ"),
             ));
         }
+        // A key that certifies blocks signs nothing else.
+        let is_members = |one: &Validator| keys.binary_search(&one.key.id().digest()).is_ok();
+        if self.validators.iter().any(is_members) {
+            return Err(Malformed::new(
+                "validators.key",
+                Problem::Format("keys that are no member's"),
+            ));
+        }
         let mut prints: Vec<_> = self
             .members
             .iter()
@@ -135,25 +208,8 @@ impl Genesis {
                 Problem::Format("1 to 8 certificates"),
             ));
         }
-        let limits = &self.parameters;
-        ranged(
-            "parameters.max_expiry_window",
-            limits.max_expiry_window,
-            1,
-            1_000_000,
-        )?;
-        ranged(
-            "parameters.max_consent_days",
-            limits.max_consent_days,
-            1,
-            3_650,
-        )?;
-        ranged(
-            "parameters.max_deadlines_per_block",
-            limits.max_deadlines_per_block,
-            1,
-            10_000,
-        )?;
+        let parameters = self.parameters.check();
+        parameters.map_err(|fault| fault.within("parameters"))?;
         Ok(())
     }
 
@@ -168,6 +224,10 @@ impl Genesis {
     /// # Errors
     /// When there are none, too many, or one twice.
     pub fn validator_set(&self) -> Result<ValidatorSet, Malformed> {
-        ValidatorSet::new(self.validators.clone(), self.distinguishing_id.clone())
+        ValidatorSet::new(
+            self.engine,
+            self.validators.iter().map(|one| one.key),
+            self.distinguishing_id.clone(),
+        )
     }
 }

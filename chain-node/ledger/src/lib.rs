@@ -10,10 +10,13 @@
 //! | [`malformed`] | what can be wrong with a field |
 //! | [`text`] | free text, and the search for plain codes |
 //! | [`member`], [`catalogue`], [`source`], [`consent`], [`order`] | the things contracts keep |
+//! | [`governance`] | changes that take a vote, and how votes are counted |
 //! | [`action`] | everything a transaction can say |
 //! | [`tx`] | transactions and the proof that one was verified |
 //! | [`outcome`] | events, and the reasons for which a transaction is rejected |
 //! | [`block`] | headers, certificates, blocks |
+//! | [`validators`] | who certifies blocks, and since when |
+//! | [`vote`] | what validators sign, and the proof that one contradicted itself |
 //! | [`receipt`] | proofs that a transaction was ordered and what it came to |
 //! | [`evidence`] | files that prove one order's whole life offline |
 //! | [`genesis`] | what everyone starts from |
@@ -26,6 +29,7 @@ pub mod catalogue;
 pub mod consent;
 pub mod evidence;
 pub mod genesis;
+pub mod governance;
 pub mod ids;
 pub mod item;
 pub mod malformed;
@@ -37,6 +41,8 @@ pub mod source;
 pub mod text;
 pub mod tx;
 pub mod uscc;
+pub mod validators;
+pub mod vote;
 
 /// The wire types that this crate's types are made from.
 pub use xinqiao_proto::v1 as wire;

@@ -128,7 +128,7 @@ impl Malformed {
 }
 
 /// Exactly `N` bytes, which are not a plain code that was filled up to that length.
-pub(crate) fn fixed<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N], Malformed> {
+pub fn fixed<const N: usize>(field: &str, bytes: &[u8]) -> Result<[u8; N], Malformed> {
     if bytes.is_empty() {
         return Err(Malformed::new(field, Problem::Required));
     }
@@ -195,7 +195,7 @@ pub(crate) fn ascending<W, T: Ord>(
 }
 
 /// A list of `min..=max` elements.
-pub(crate) fn list<W, T>(
+pub fn list<W, T>(
     field: &str,
     wire: &[W],
     min: usize,

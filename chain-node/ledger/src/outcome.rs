@@ -154,6 +154,34 @@ reasons! {
     OrderNotOwned = "ORDER_NOT_OWNED",
     /// The delivered items or root are not those that the order fixed.
     DeliveryMismatch = "DELIVERY_MISMATCH",
+    /// This takes a vote of the consortium.
+    VoteNeeded = "VOTE_NEEDED",
+    /// The member has no vote.
+    NoVote = "NO_VOTE",
+    /// No such proposal.
+    ProposalNotFound = "PROPOSAL_NOT_FOUND",
+    /// The proposal is not voted on any more.
+    ProposalClosed = "PROPOSAL_CLOSED",
+    /// Another member made the proposal.
+    ProposalNotOwned = "PROPOSAL_NOT_OWNED",
+    /// The member, or the consortium, has as many proposals pending as it may have.
+    TooManyProposals = "TOO_MANY_PROPOSALS",
+    /// The height at which changes are to be in force has passed, or is too far ahead.
+    EffectiveHeight = "EFFECTIVE_HEIGHT",
+    /// The member has voted already.
+    AlreadyVoted = "ALREADY_VOTED",
+    /// As many members have a vote as may have one.
+    TooManyVoters = "TOO_MANY_VOTERS",
+    /// Nobody in good standing would be left with a vote.
+    NoVotersLeft = "NO_VOTERS_LEFT",
+    /// The member runs no validator.
+    ValidatorUnknown = "VALIDATOR_UNKNOWN",
+    /// The engine cannot work with so many, or so few, validators.
+    ValidatorCount = "VALIDATOR_COUNT",
+    /// The statements do not prove that a validator contradicted itself.
+    EquivocationUnproven = "EQUIVOCATION_UNPROVEN",
+    /// The validator's contradiction at this height is on record.
+    MisbehaviourKnown = "MISBEHAVIOUR_KNOWN",
 }
 
 /// Stored as its code: numbers would shift when a reason is added.

@@ -4,11 +4,12 @@
 use xinqiao_crypto::{Digest, merkle};
 
 use crate::{
-    block::{Certificate, Certified, Header, Uncertified, ValidatorSet},
+    block::{Certificate, Certified, Header, Uncertified},
     ids::{ChainId, TxId},
     malformed::{Malformed, fixed, list, required},
     outcome::{Event, Outcome},
     tx::Tx,
+    validators::Epochs,
     wire,
 };
 
@@ -155,7 +156,7 @@ pub enum Unproven {
 fn certified(
     header: &[u8],
     certificate: Option<&wire::Certificate>,
-    validators: &ValidatorSet,
+    epochs: &Epochs,
     chain: &ChainId,
 ) -> Result<Certified, Unproven> {
     let header = Header::parse(header)?;
@@ -163,6 +164,7 @@ fn certified(
         return Err(Unproven::OtherChain);
     }
     let certificate = Certificate::try_from(required("certificate", certificate)?)?;
+    let validators = epochs.at(header.height);
     Ok(certificate.check(header, validators)?)
 }
 
@@ -172,10 +174,10 @@ fn certified(
 /// With the first thing that is wrong.
 pub fn check_block(
     wire: &wire::BlockReceipt,
-    validators: &ValidatorSet,
+    epochs: &Epochs,
     chain: &ChainId,
 ) -> Result<ProvenBlock, Unproven> {
-    let header = certified(&wire.header, wire.certificate.as_ref(), validators, chain)?;
+    let header = certified(&wire.header, wire.certificate.as_ref(), epochs, chain)?;
     let (id, outcome) = Outcome::parse(&wire.outcome)?;
     let path = Path::try_from(required("outcome_path", wire.outcome_path.as_ref())?)?;
     let first = path.index == 0
@@ -191,12 +193,8 @@ pub fn check_block(
 ///
 /// # Errors
 /// With the first thing that is wrong.
-pub fn check(
-    wire: &wire::Receipt,
-    validators: &ValidatorSet,
-    chain: &ChainId,
-) -> Result<Proven, Unproven> {
-    let header = certified(&wire.header, wire.certificate.as_ref(), validators, chain)?;
+pub fn check(wire: &wire::Receipt, epochs: &Epochs, chain: &ChainId) -> Result<Proven, Unproven> {
+    let header = certified(&wire.header, wire.certificate.as_ref(), epochs, chain)?;
     let tx = Tx::parse(&wire.transaction)?;
     let tx_path = Path::try_from(required(
         "transaction_path",

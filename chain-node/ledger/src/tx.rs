@@ -232,7 +232,6 @@ fn action_name(action: &wire::tx_body::Action) -> &'static str {
         A::RevokeCertificate(_) => "revoke_certificate",
         A::OpenUser(_) => "open_user",
         A::CloseUser(_) => "close_user",
-        A::PublishCatalogue(_) => "publish_catalogue",
         A::RegisterSource(_) => "register_source",
         A::ActivateSource(_) => "activate_source",
         A::SuspendSource(_) => "suspend_source",
@@ -255,5 +254,10 @@ fn action_name(action: &wire::tx_body::Action) -> &'static str {
         A::DisputeOrder(_) => "dispute_order",
         A::SettleDispute(_) => "settle_dispute",
         A::RecordRefusal(_) => "record_refusal",
+        A::Propose(_) => "propose",
+        A::Vote(_) => "vote",
+        A::WithdrawProposal(_) => "withdraw_proposal",
+        A::RotateValidator(_) => "rotate_validator",
+        A::ReportEquivocation(_) => "report_equivocation",
     }
 }

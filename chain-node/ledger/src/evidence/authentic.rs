@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 
 use xinqiao_crypto::{KeyId, PublicKey, merkle};
 
-use super::{EvidenceFault, MAX_RECEIPTS, Piece};
+use super::{EvidenceFault, MAX_HANDOVERS, MAX_RECEIPTS, Piece};
 use crate::{
     action::Action,
     block::{Certificate, Certified, Header},
     genesis::Genesis,
+    governance::Change,
     ids::{ChainId, Height, OrgId, Subject, TimeMs, TxId},
     malformed::{Malformed, Problem, required},
     member::{KeyRole, Member, MemberKey},
     outcome::{Event, Outcome, Reason},
     receipt::{self, Path, Proven, Unproven},
+    validators::{Epochs, Handover},
     wire,
 };
 
@@ -24,7 +26,7 @@ use crate::{
 pub struct Moment {
     /// Height of the block.
     pub height: Height,
-    /// Index of the transaction within the block; none for the block's own outcome, which comes
+    /// Index of the transaction within the block; none for the block's own outcome, which begins
     /// before them all.
     pub index: Option<u64>,
     /// Time of the block.
@@ -95,7 +97,7 @@ impl Step {
     }
 }
 
-/// One authentic outcome of a block itself: what its deadlines did. Nobody signed it but those who
+/// One authentic outcome of a block itself: what its deadlines did, and the proposals it carried out. Nobody signed it but those who
 /// certified the block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fired {
@@ -118,13 +120,24 @@ pub(super) struct Authentic {
 pub(super) struct Keys {
     known: BTreeMap<KeyId, (PublicKey, Signer)>,
     names: BTreeMap<OrgId, String>,
+    /// Members that proposals of the bundle would admit.
+    proposed: BTreeMap<TxId, Vec<Member>>,
+    /// Proposals that blocks of the bundle carried out, the latest first: what one admits may sign in
+    /// the blocks after that.
+    enacted: Vec<(Height, TxId)>,
 }
 
 impl Keys {
-    fn of(genesis: &Genesis) -> Self {
+    fn of(genesis: &Genesis, fired: &[Fired]) -> Self {
+        let enacted = fired.iter().rev().flat_map(|block| {
+            let events = block.events.iter().rev();
+            events.filter_map(|event| Some((block.at.height, carried_out(event)?)))
+        });
         let mut keys = Self {
             known: BTreeMap::new(),
             names: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            enacted: enacted.collect(),
         };
         for member in &genesis.members {
             keys.admit(member);
@@ -171,7 +184,24 @@ impl Keys {
                 self.known
                     .insert(key.id(), (*key, Signer::Subject(*subject)));
             }
+            Action::Propose(proposal) => {
+                let members = proposal.changes.iter().filter_map(|change| match change {
+                    Change::AdmitMember(member) => Some(member.clone()),
+                    _ => None,
+                });
+                self.proposed.insert(proven.id(), members.collect());
+            }
             _ => {}
+        }
+    }
+
+    /// Takes up the keys of those whom a vote had admitted before that height. A proposal alone brings
+    /// no key: anybody can propose anything.
+    fn carry_out_before(&mut self, height: Height) {
+        while let Some((_, id)) = self.enacted.pop_if(|(at, _)| *at < height) {
+            for member in self.proposed.remove(&id).unwrap_or_default() {
+                self.admit(&member);
+            }
         }
     }
 
@@ -187,12 +217,22 @@ impl Keys {
     }
 }
 
+/// The proposal that was carried out, if that is what happened.
+fn carried_out(event: &Event) -> Option<TxId> {
+    match event {
+        Event::ProposalChanged(it) if it.status() == wire::ProposalStatus::Enacted => {
+            TxId::parse("proposal", &it.proposal).ok()
+        }
+        _ => None,
+    }
+}
+
 /// Checks chain, certificates, paths, order and signatures.
 pub(super) fn check(
     bundle: &wire::EvidenceBundle,
     genesis: &Genesis,
 ) -> Result<Authentic, EvidenceFault> {
-    let validators = genesis.validator_set().map_err(EvidenceFault::Genesis)?;
+    let mut epochs = Epochs::begin(genesis.validator_set().map_err(EvidenceFault::Genesis)?);
     let ours = genesis.chain_id();
     let found = ChainId::parse("bundle.chain_id", &bundle.chain_id)?;
     if found != ours {
@@ -210,6 +250,30 @@ pub(super) fn check(
         return Err(Malformed::new("bundle.receipts", problem).into());
     }
 
+    let got = bundle.handovers.len();
+    if got > MAX_HANDOVERS {
+        let problem = Problem::TooMany {
+            max: MAX_HANDOVERS,
+            got,
+        };
+        return Err(Malformed::new("bundle.handovers", problem).into());
+    }
+    for (place, wire) in bundle.handovers.iter().enumerate() {
+        let handover = Handover::parse(wire, genesis.distinguishing_id.clone())
+            .map_err(|fault| fault.within(&format!("bundle.handovers[{place}]")))?;
+        let found = handover.header.chain;
+        if found != ours {
+            return Err(EvidenceFault::OtherChain {
+                found,
+                genesis: ours,
+            });
+        }
+        epochs
+            .hand_over(handover)
+            .map_err(|why| EvidenceFault::Handover { place, why })?;
+    }
+    let epochs = epochs;
+
     let within = |fault: Malformed| fault.within("bundle.tip");
     let header = Header::parse(&bundle.tip_header).map_err(within)?;
     if header.chain != ours {
@@ -221,49 +285,18 @@ pub(super) fn check(
     let certificate = required("certificate", bundle.tip_certificate.as_ref())
         .and_then(Certificate::try_from)
         .map_err(within)?;
+    let validators = epochs.at(header.height);
     let tip = certificate
-        .check(header, &validators)
+        .check(header, validators)
         .map_err(EvidenceFault::Tip)?;
 
-    let mut keys = Keys::of(genesis);
-    let mut steps: Vec<Step> = Vec::with_capacity(bundle.receipts.len());
-    for (place, wire) in bundle.receipts.iter().enumerate() {
-        let piece = Piece::Receipt(place);
-        let refused = |why: Unproven| EvidenceFault::Receipt { piece, why };
-        let inner =
-            required("receipt", wire.receipt.as_ref()).map_err(|fault| refused(fault.into()))?;
-        let proven = receipt::check(inner, &validators, &ours).map_err(refused)?;
-        let header = proven.header();
-        in_history(piece, header, wire.history_path.as_ref(), &tip)?;
-        let at = Moment {
-            height: header.height,
-            index: Some(proven.index()),
-            time: header.time,
-        };
-        if steps.last().is_some_and(|last| last.at >= at) {
-            return Err(EvidenceFault::OutOfOrder { piece });
-        }
-        let signer = signer(&proven, &keys, genesis).ok_or(EvidenceFault::Signature {
-            receipt: place,
-            id: proven.id(),
-        })?;
-        keys.learn(&proven);
-        steps.push(Step {
-            at,
-            id: proven.id(),
-            name: proven.tx().action_name(),
-            signer,
-            action: proven.tx().action().clone(),
-            outcome: proven.outcome().clone(),
-        });
-    }
     let mut fired: Vec<Fired> = Vec::with_capacity(bundle.blocks.len());
     for (place, wire) in bundle.blocks.iter().enumerate() {
         let piece = Piece::Block(place);
         let refused = |why: Unproven| EvidenceFault::Receipt { piece, why };
         let inner =
             required("receipt", wire.receipt.as_ref()).map_err(|fault| refused(fault.into()))?;
-        let proven = receipt::check_block(inner, &validators, &ours).map_err(refused)?;
+        let proven = receipt::check_block(inner, &epochs, &ours).map_err(refused)?;
         let header = proven.header();
         in_history(piece, header, wire.history_path.as_ref(), &tip)?;
         let at = Moment {
@@ -279,6 +312,41 @@ pub(super) fn check(
             events: proven.events().to_vec(),
         });
     }
+
+    let mut keys = Keys::of(genesis, &fired);
+    let mut steps: Vec<Step> = Vec::with_capacity(bundle.receipts.len());
+    for (place, wire) in bundle.receipts.iter().enumerate() {
+        let piece = Piece::Receipt(place);
+        let refused = |why: Unproven| EvidenceFault::Receipt { piece, why };
+        let inner =
+            required("receipt", wire.receipt.as_ref()).map_err(|fault| refused(fault.into()))?;
+        let proven = receipt::check(inner, &epochs, &ours).map_err(refused)?;
+        let header = proven.header();
+        in_history(piece, header, wire.history_path.as_ref(), &tip)?;
+        let at = Moment {
+            height: header.height,
+            index: Some(proven.index()),
+            time: header.time,
+        };
+        if steps.last().is_some_and(|last| last.at >= at) {
+            return Err(EvidenceFault::OutOfOrder { piece });
+        }
+        keys.carry_out_before(at.height);
+        let signer = signer(&proven, &keys, genesis).ok_or(EvidenceFault::Signature {
+            receipt: place,
+            id: proven.id(),
+        })?;
+        keys.learn(&proven);
+        steps.push(Step {
+            at,
+            id: proven.id(),
+            name: proven.tx().action_name(),
+            signer,
+            action: proven.tx().action().clone(),
+            outcome: proven.outcome().clone(),
+        });
+    }
+    keys.carry_out_before(Height::MAX);
     Ok(Authentic {
         tip,
         tip_signatures: certificate.signatures.len(),

@@ -4,8 +4,10 @@
 use rand::{SeedableRng, rngs::StdRng};
 use xinqiao_crypto::{DistinguishingId, VerifierCache};
 use xinqiao_ledger::{
-    block::{Certificate, Header, Uncertified, ValidatorSet},
+    block::{Certificate, Header, Uncertified},
     ids::ChainId,
+    validators::{Engine, Epochs, Handover, NotHandedOver, ValidatorSet},
+    vote::commit_message,
 };
 
 use crate::{
@@ -23,6 +25,7 @@ fn signed_by(header: &Header, signers: &[u8]) -> Certificate {
     signatures.sort_by_key(|(signer, _)| *signer);
     Certificate {
         height: header.height,
+        round: 0,
         header: header.hash(),
         signatures,
     }
@@ -44,23 +47,30 @@ fn check(
 
 fn set_of(numbers: &[u8]) -> ValidatorSet {
     let keys = numbers.iter().map(|number| *secret(*number).public());
-    ValidatorSet::new(keys.collect(), DistinguishingId::default()).unwrap()
+    ValidatorSet::new(Engine::Bft, keys, DistinguishingId::default()).unwrap()
 }
 
 #[test]
-fn quorums_are_more_than_two_thirds() {
-    for (validators, quorum) in [
-        (1, 1),
-        (2, 2),
-        (3, 3),
-        (4, 3),
-        (5, 4),
-        (6, 5),
-        (7, 5),
-        (10, 7),
+fn quorums_are_what_the_engine_tolerates() {
+    for (engine, validators, quorum) in [
+        (Engine::Solo, 1, 1),
+        (Engine::Raft, 1, 1),
+        (Engine::Raft, 2, 2),
+        (Engine::Raft, 3, 2),
+        (Engine::Raft, 4, 3),
+        (Engine::Raft, 5, 3),
+        (Engine::Bft, 1, 1),
+        (Engine::Bft, 2, 2),
+        (Engine::Bft, 3, 3),
+        (Engine::Bft, 4, 3),
+        (Engine::Bft, 5, 4),
+        (Engine::Bft, 6, 5),
+        (Engine::Bft, 7, 5),
+        (Engine::Bft, 10, 7),
     ] {
-        let numbers: Vec<u8> = (1..=validators).collect();
-        assert_eq!(set_of(&numbers).quorum(), quorum, "{validators} validators");
+        let keys = (1..=validators).map(|number| *secret(number).public());
+        let set = ValidatorSet::new(engine, keys, DistinguishingId::default()).unwrap();
+        assert_eq!(set.quorum(), quorum, "{engine:?} of {validators}");
     }
 }
 
@@ -187,9 +197,9 @@ fn other_validators_do_not_certify() {
 
 #[test]
 fn another_distinguishing_id_is_another_signature() {
-    let keys = (1..=4).map(|number| *secret(number).public()).collect();
+    let keys = (1..=4).map(|number| *secret(number).public());
     let id = DistinguishingId::new(b"another".to_vec()).unwrap();
-    let set = ValidatorSet::new(keys, id).unwrap();
+    let set = ValidatorSet::new(Engine::Bft, keys, id).unwrap();
     let certificate = signed_by(&header(), &[1, 2, 3]);
     check(&certificate, header(), &set, Err(Uncertified::Signature));
 }
@@ -203,7 +213,7 @@ fn validator_sets_are_checked_when_they_are_made() {
             .collect::<Vec<_>>()
     };
     let made = |numbers: &[u8]| {
-        ValidatorSet::new(keys(numbers), DistinguishingId::default())
+        ValidatorSet::new(Engine::Bft, keys(numbers), DistinguishingId::default())
             .map_err(|fault| fault.problem.code())
     };
     assert_eq!(made(&[]).unwrap_err(), "FIELD_REQUIRED");
@@ -216,4 +226,169 @@ fn validator_sets_are_checked_when_they_are_made() {
         made(&[1, 2, 3]).unwrap().hash(),
         made(&[1, 2]).unwrap().hash()
     );
+    let solo = ValidatorSet::new(Engine::Solo, keys(&[1, 2]), DistinguishingId::default());
+    assert_eq!(solo.unwrap_err().problem.code(), "TOO_MANY_ITEMS");
+    // The same keys that agree in another way are another set.
+    let raft = ValidatorSet::new(Engine::Raft, keys(&[1, 2]), DistinguishingId::default());
+    assert_ne!(made(&[1, 2]).unwrap().hash(), raft.unwrap().hash());
+}
+
+#[test]
+fn precommits_of_different_rounds_certify_nothing_together() {
+    let signed = |round: u32, number: u8| {
+        let mut rng = StdRng::seed_from_u64(2);
+        let header = header();
+        let message = commit_message(&header.chain, header.height, round, &header.hash());
+        let key = secret(number);
+        let signature = key.sign(&DistinguishingId::default(), &message, &mut rng);
+        (key.public().id(), signature)
+    };
+    let of = |round: u32, signers: &[(u32, u8)]| {
+        let mut signatures: Vec<_> = signers.iter().map(|(r, n)| signed(*r, *n)).collect();
+        signatures.sort_by_key(|(signer, _)| *signer);
+        Certificate {
+            round,
+            signatures,
+            ..signed_by(&header(), &[])
+        }
+    };
+    let set = validators();
+    check(&of(2, &[(2, 1), (2, 2), (2, 3)]), header(), &set, Ok(()));
+    for (round, signers) in [
+        (0, [(2, 1), (2, 2), (2, 3)]),
+        (2, [(2, 1), (2, 2), (1, 3)]),
+        (2, [(0, 1), (2, 2), (2, 3)]),
+    ] {
+        let made = of(round, &signers);
+        check(&made, header(), &set, Err(Uncertified::Signature));
+    }
+    // Only the Byzantine engine has rounds.
+    let keys = (1..=4).map(|number| *secret(number).public());
+    let raft = ValidatorSet::new(Engine::Raft, keys, DistinguishingId::default()).unwrap();
+    let header = Header {
+        validator_set: raft.hash(),
+        ..header()
+    };
+    let mut made = signed_by(&header, &[1, 2, 3]);
+    check(&made, header.clone(), &raft, Ok(()));
+    made.round = 1;
+    check(&made, header, &raft, Err(Uncertified::Round));
+}
+
+mod handing_over {
+    use super::*;
+
+    fn at(height: u64, from: &ValidatorSet, to: &ValidatorSet) -> Header {
+        Header {
+            height,
+            validator_set: from.hash(),
+            next_validators: to.hash(),
+            ..header()
+        }
+    }
+
+    fn handover(height: u64, from: &ValidatorSet, to: &ValidatorSet, signers: &[u8]) -> Handover {
+        let header = at(height, from, to);
+        Handover {
+            certificate: signed_by(&header, signers),
+            header,
+            validators: to.clone(),
+        }
+    }
+
+    #[test]
+    fn sets_hand_over_under_their_own_signatures() {
+        let (first, second, third) = (validators(), set_of(&[2, 3, 4, 5]), set_of(&[5, 6, 7, 8]));
+        let mut epochs = Epochs::begin(first.clone());
+        epochs
+            .hand_over(handover(10, &first, &second, &[1, 2, 3]))
+            .unwrap();
+        epochs
+            .hand_over(handover(11, &second, &third, &[3, 4, 5]))
+            .unwrap();
+        for (height, set) in [
+            (1, &first),
+            (10, &first),
+            (11, &second),
+            (12, &third),
+            (99, &third),
+        ] {
+            assert_eq!(epochs.at(height), set, "height {height}");
+        }
+        // What the removed sign is nothing from the next height on.
+        let late = Header {
+            height: 12,
+            validator_set: second.hash(),
+            ..header()
+        };
+        check(
+            &signed_by(&late, &[2, 3, 4]),
+            late,
+            epochs.at(12),
+            Err(Uncertified::OtherValidators),
+        );
+    }
+
+    #[test]
+    fn nobody_else_hands_over() {
+        let (first, second) = (validators(), set_of(&[5, 6, 7, 8]));
+        let few = Uncertified::TooFew { got: 2, quorum: 3 };
+        for (made, wanted) in [
+            (
+                handover(10, &first, &second, &[1, 2]),
+                NotHandedOver::Uncertified(few),
+            ),
+            (
+                handover(10, &first, &second, &[5, 6, 7]),
+                NotHandedOver::Uncertified(Uncertified::NotValidator),
+            ),
+            (
+                handover(10, &second, &second, &[5, 6, 7]),
+                NotHandedOver::Uncertified(Uncertified::OtherValidators),
+            ),
+            (
+                Handover {
+                    validators: set_of(&[6, 7, 8, 9]),
+                    ..handover(10, &first, &second, &[1, 2, 3])
+                },
+                NotHandedOver::OtherValidators(10),
+            ),
+            (
+                handover(10, &first, &first, &[1, 2, 3]),
+                NotHandedOver::OtherValidators(10),
+            ),
+        ] {
+            let mut epochs = Epochs::begin(first.clone());
+            assert_eq!(epochs.hand_over(made), Err(wanted));
+            assert_eq!(epochs, Epochs::begin(first.clone()));
+        }
+        let mut epochs = Epochs::begin(first.clone());
+        epochs
+            .hand_over(handover(10, &first, &second, &[1, 2, 3]))
+            .unwrap();
+        for height in [1, 10] {
+            assert_eq!(
+                epochs.hand_over(handover(height, &second, &first, &[5, 6, 7])),
+                Err(NotHandedOver::OutOfOrder {
+                    last: 10,
+                    got: height
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn a_handover_comes_back_from_the_wire_as_it_was() {
+        let made = handover(10, &validators(), &set_of(&[5, 6, 7, 8]), &[1, 2, 3]);
+        let wire = xinqiao_ledger::wire::Handover::from(&made);
+        let id = DistinguishingId::default();
+        assert_eq!(Handover::parse(&wire, id.clone()), Ok(made));
+        let mut disordered = wire;
+        disordered.validators.as_mut().unwrap().keys.swap(0, 1);
+        let fault = Handover::parse(&disordered, id).unwrap_err();
+        assert_eq!(
+            (&*fault.field, fault.problem.code()),
+            ("validators.keys", "DUPLICATE_ITEM")
+        );
+    }
 }

@@ -2,15 +2,16 @@
 //! reads, so a lawful life of an order contradicts itself nowhere.
 
 use xinqiao_contracts::testing::{
-    Consortium, activate_source, bind_subject_key, delivery, grant, open_user, order,
-    register_digests, register_source, secret, terms,
+    Consortium, activate_source, bind_subject_key, delivery, grant, member, open_user, order,
+    propose, register_digests, register_source, secret, terms, vote,
 };
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
     evidence::{self, Findings, Gap, PartEnd, Standing, Statement},
     ids::{Height, TimeMs, TxId},
+    member::MemberKind,
     outcome::Outcome,
-    wire::{self, tx_body::Action as A},
+    wire::{self, change::Kind, tx_body::Action as A},
 };
 
 use crate::world::World;
@@ -325,4 +326,40 @@ fn a_key_added_on_the_ledger_is_followed_from_its_registration() {
     assert!(!step.signer.is_known());
     let signed = &findings.claims[1];
     assert_eq!(signed.standing, Standing::NotShown(Gap::KeysAbsent(1)));
+}
+
+#[test]
+fn a_member_that_a_vote_admitted_is_followed_from_the_block_that_did_it() {
+    let mut chain = Chain::new();
+    let admit = |org: &str| {
+        let mut bureau = member("nj-bureau", MemberKind::Bureau, "32", None);
+        bureau.org = org.parse().unwrap();
+        propose(vec![Kind::AdmitMember((&bureau).into())])
+    };
+    // Anybody can propose anything: the same keys for another, which comes to nothing.
+    chain.apply("js-bureau/admin", admit("another-bureau"));
+    let proposal = chain.apply("pboc/admin", admit("nj-bureau"));
+    for org in ["sh-bureau", "js-bureau", "zj-bureau"] {
+        chain.apply(&format!("{org}/admin"), vote(&proposal, true));
+    }
+    let mut terms = terms();
+    terms.max_uses = 1;
+    let witnessed = chain.apply("nj-bureau/admin", grant(terms));
+    let order = chain.order(&witnessed);
+    let findings = chain.findings(&order);
+    let step = findings.steps.iter().find(|step| step.id == witnessed);
+    assert_eq!(step.unwrap().signer.org().unwrap().as_str(), "nj-bureau");
+    assert_eq!(findings.name(&"nj-bureau".parse().unwrap()), "NJ-BUREAU");
+
+    // Without the block that carried it out, or without the proposal, nobody knows the key.
+    let known = |chain: &Chain| {
+        let findings = chain.findings(&order);
+        let step = findings.steps.iter().find(|step| step.id == witnessed);
+        step.unwrap().signer.is_known()
+    };
+    let blocks = std::mem::take(&mut chain.blocks);
+    assert!(!known(&chain));
+    chain.blocks = blocks;
+    chain.ids.retain(|id| *id != proposal);
+    assert!(!known(&chain));
 }

@@ -27,7 +27,7 @@ fn a_file_is_told_from_what_is_none() {
     };
     let contents = &file[HEADING.len() + 65..];
     assert_eq!(with_digest(contents), file);
-    let unknown_field = [contents, &[0x40, 1]].concat();
+    let unknown_field = [contents, &[0x48, 1]].concat();
     #[rustfmt::skip]
     let rows: Vec<(Vec<u8>, &str)> = vec![
         (vec![], "does not begin with the line"),

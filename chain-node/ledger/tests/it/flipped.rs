@@ -6,6 +6,7 @@ use xinqiao_ledger::{
     block::{Block, Certificate, Header},
     receipt,
     tx::Tx,
+    validators::Epochs,
     wire,
 };
 
@@ -96,13 +97,13 @@ fn of_a_certificate() {
 fn of_a_receipt() {
     let story = tell(Plot::default());
     let encoded = story.world.receipt(&story.order).encode_to_vec();
-    let validators = story.world.genesis.validator_set().unwrap();
+    let epochs = Epochs::begin(story.world.genesis.validator_set().unwrap());
     let chain = story.world.chain();
     flips(&encoded, one, |bytes| {
         let Ok(wire) = wire::Receipt::decode(bytes) else {
             return false;
         };
-        wire.encode_to_vec() == bytes && receipt::check(&wire, &validators, &chain).is_ok()
+        wire.encode_to_vec() == bytes && receipt::check(&wire, &epochs, &chain).is_ok()
     });
 }
 
@@ -110,13 +111,13 @@ fn of_a_receipt() {
 fn of_a_receipt_of_a_block_itself() {
     let story = tell(expiring());
     let encoded = story.world.block_receipt(10).encode_to_vec();
-    let validators = story.world.genesis.validator_set().unwrap();
+    let epochs = Epochs::begin(story.world.genesis.validator_set().unwrap());
     let chain = story.world.chain();
     flips(&encoded, one, |bytes| {
         let Ok(wire) = wire::BlockReceipt::decode(bytes) else {
             return false;
         };
-        wire.encode_to_vec() == bytes && receipt::check_block(&wire, &validators, &chain).is_ok()
+        wire.encode_to_vec() == bytes && receipt::check_block(&wire, &epochs, &chain).is_ok()
     });
 }
 

@@ -10,10 +10,11 @@ use prost::Message;
 use xinqiao_crypto::{DistinguishingId, Domain, KeyId, Signature, signing_message, sm3};
 use xinqiao_ledger::{
     action::Action,
-    block::{Certificate, Header, ValidatorSet, outcome_root, tx_root, vote_message},
+    block::{Certificate, Header, outcome_root, tx_root},
     catalogue::Catalogue,
     consent::ConsentTerms,
-    genesis::{Engine, Genesis, Parameters},
+    genesis::{Genesis, Parameters},
+    governance::Proposal,
     ids::{ChainId, HeaderHash, Subject, TxId},
     item::{DigestedReport, PseudonymKey, SaltKey, leaf},
     member::{Member, MemberKey},
@@ -22,12 +23,14 @@ use xinqiao_ledger::{
     source::DataSource,
     tx::{Tx, id_of},
     uscc::Uscc,
+    validators::{Engine, Validator, ValidatorSet},
+    vote::{Equivocation, commit_message},
     wire,
 };
 
 use crate::samples::{
-    actions, body, bytes, catalogue, delivery, digest, digests, member, order, public, secret,
-    source, terms,
+    actions, body, bytes, catalogue, delivery, digest, digests, equivocation, member, order,
+    proposal, public, secret, source, terms,
 };
 
 pub(crate) fn header() -> Header {
@@ -42,13 +45,14 @@ pub(crate) fn header() -> Header {
         state_commitment: digest("state"),
         history_root: digest("history"),
         validator_set: validators().hash(),
+        next_validators: validators().hash(),
         proposer: secret(1).public().id(),
     }
 }
 
 pub(crate) fn validators() -> ValidatorSet {
-    let keys = (1..=4).map(|number| *secret(number).public()).collect();
-    ValidatorSet::new(keys, DistinguishingId::default()).unwrap()
+    let keys = (1..=4).map(|number| *secret(number).public());
+    ValidatorSet::new(Engine::Bft, keys, DistinguishingId::default()).unwrap()
 }
 
 /// Signed by fixed numbers, not by keys: a signature depends on the generator's version.
@@ -57,6 +61,7 @@ pub(crate) fn certificate() -> Certificate {
     signers.sort();
     Certificate {
         height: 300,
+        round: 0,
         header: header().hash(),
         signatures: signers
             .into_iter()
@@ -84,7 +89,11 @@ pub(crate) fn genesis() -> Genesis {
         engine: Engine::Solo,
         time: 1_780_000_000_000,
         distinguishing_id: DistinguishingId::default(),
-        validators: vec![*secret(1).public()],
+        validators: vec![Validator {
+            org: "sh-bureau".parse().unwrap(),
+            key: *secret(1).public(),
+            endpoint: "https://node.sh.example:7000".parse().unwrap(),
+        }],
         members: vec![Member::try_from(&member()).unwrap(), bureau],
         catalogue: Catalogue::try_from(&catalogue()).unwrap(),
         authorities: vec![vec![0x30, 0x03, 1, 2, 3]],
@@ -143,6 +152,36 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
         ("subject_key_bound", Event::SubjectKeyBound(wire::SubjectKeyBound {
             subject: bytes("subject"),
             key_id: bytes("key"),
+        })),
+        ("proposal_changed", Event::ProposalChanged(wire::ProposalChanged {
+            proposal: bytes("proposal"),
+            status: wire::ProposalStatus::Failed.into(),
+            effective_height: 1_000,
+            reason: Reason::ValidatorCount.code().into(),
+            subject: "2".into(),
+        })),
+        ("vote_cast", Event::VoteCast(wire::VoteCast {
+            proposal: bytes("proposal"),
+            org: "sh-bureau".into(),
+            approve: true,
+        })),
+        ("validator_changed", Event::ValidatorChanged(wire::ValidatorChanged {
+            org: "sh-bureau".into(),
+            key_id: bytes("key"),
+        })),
+        ("engine_changed", Event::EngineChanged(wire::EngineChanged {
+            engine: wire::ConsensusEngine::Bft.into(),
+        })),
+        ("parameters_changed", Event::ParametersChanged(wire::ParametersChanged {})),
+        ("weight_changed", Event::WeightChanged(wire::WeightChanged {
+            org: "sh-bureau".into(),
+            weight: 3,
+        })),
+        ("misbehaviour_recorded", Event::MisbehaviourRecorded(wire::MisbehaviourRecorded {
+            validator: bytes("validator"),
+            org: "sh-bureau".into(),
+            height: 300,
+            reporter: "js-bureau".into(),
         })),
     ];
     events
@@ -255,7 +294,7 @@ fn goldens() -> BTreeMap<String, Vec<u8>> {
     put("header hash", header.hash().to_vec());
     put(
         "vote",
-        vote_message(&header.chain, header.height, &header.hash()),
+        commit_message(&header.chain, header.height, 0, &header.hash()),
     );
     put(
         "validator set hash",
@@ -310,6 +349,7 @@ fn goldens() -> BTreeMap<String, Vec<u8>> {
         tip_header: header.encode(),
         tip_certificate: Some((&certificate()).into()),
         blocks: vec![],
+        handovers: vec![],
     };
     put("evidence file", xinqiao_ledger::evidence::encode(&bundle));
     all
@@ -365,7 +405,11 @@ fn golden_bytes_are_those_that_the_contract_describes() {
     let vote = [
         b"xinqiao/vote/v1\0\0\x20".as_slice(),
         chain.as_bytes(),
+        // A precommit at height 300 in round 0, for a header.
+        &[3],
         &300_u64.to_be_bytes(),
+        &0_u32.to_be_bytes(),
+        &[1],
         &all["header hash"],
     ]
     .concat();
@@ -416,6 +460,10 @@ fn encodings_are_read_back_as_they_were() {
     assert_eq!(wire::ConsentTerms::from(&terms_in), terms());
     let order_in = PlaceOrder::try_from(&order()).unwrap();
     assert_eq!(wire::PlaceOrder::from(&order_in), order());
+    let proposed = Proposal::try_from(&proposal()).unwrap();
+    assert_eq!(wire::Propose::from(&proposed), proposal());
+    let evidence = Equivocation::try_from(&equivocation()).unwrap();
+    assert_eq!(wire::Equivocation::from(&evidence), equivocation());
     let part_out = wire::OrderPart::from(&part());
     assert_eq!(OrderPart::try_from(&part_out), Ok(part()));
     for key in &member_in.keys {

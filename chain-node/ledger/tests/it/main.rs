@@ -10,6 +10,7 @@ mod evidence_refused;
 mod flipped;
 mod golden;
 mod malformed;
+mod malformed_blocks;
 mod plain_code;
 mod samples;
 mod world;

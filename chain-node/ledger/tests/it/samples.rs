@@ -145,6 +145,68 @@ pub(crate) fn delivery() -> wire::DeliverPart {
     }
 }
 
+/// One of every change, in the order of the contract.
+pub(crate) fn proposal() -> wire::Propose {
+    use wire::change::Kind;
+    let org = || "nj-bureau".to_owned();
+    let bureau = wire::Member {
+        org: org(),
+        kind: wire::MemberKind::Bureau.into(),
+        ..member()
+    };
+    let kinds = vec![
+        Kind::AdmitMember(bureau),
+        Kind::SuspendMember(org()),
+        Kind::ReinstateMember(org()),
+        Kind::ExpelMember(org()),
+        Kind::SetValidator(wire::Validator {
+            org: org(),
+            public_key: public(25),
+            endpoint: "https://node.nj.example:7000".into(),
+        }),
+        Kind::RemoveValidator(org()),
+        Kind::SetEngine(wire::ConsensusEngine::Bft.into()),
+        Kind::SetParameters(wire::Parameters {
+            max_expiry_window: 500,
+            max_consent_days: 400,
+            max_deadlines_per_block: 300,
+            governance: Some(wire::GovernanceRules {
+                participation_percent: 60,
+                approval_percent: 75,
+                voting_days: 7,
+            }),
+        }),
+        Kind::PublishCatalogue(catalogue()),
+        Kind::SetWeight(wire::VotingWeight {
+            org: org(),
+            weight: 3,
+        }),
+    ];
+    let change = |kind| wire::Change { kind: Some(kind) };
+    wire::Propose {
+        changes: kinds.into_iter().map(change).collect(),
+        reason: "南京征信加入".into(),
+        effective_height: 1_000,
+    }
+}
+
+/// A proposal and a vote each stand for what two statements can be; these two contradict each other.
+pub(crate) fn equivocation() -> wire::Equivocation {
+    let said = |header: &str, after_pol_round, byte| wire::SignedStatement {
+        kind: wire::StatementKind::Proposal.into(),
+        header_hash: bytes(header),
+        after_pol_round,
+        signature: vec![byte; 64],
+    };
+    wire::Equivocation {
+        validator: bytes("validator"),
+        height: 300,
+        round: 2,
+        first: Some(said("header", 0, 1)),
+        second: Some(said("other header", 2, 2)),
+    }
+}
+
 /// One of every action, valid, under its name in the contract.
 pub(crate) fn actions() -> Vec<(&'static str, A)> {
     let org = || "js-bank".to_owned();
@@ -169,7 +231,6 @@ pub(crate) fn actions() -> Vec<(&'static str, A)> {
         ("revoke_certificate", A::RevokeCertificate(wire::RevokeCertificate { fingerprint: bytes("certificate") })),
         ("open_user", A::OpenUser(wire::OpenUser { user: bytes("user") })),
         ("close_user", A::CloseUser(wire::CloseUser { user: bytes("user") })),
-        ("publish_catalogue", A::PublishCatalogue(wire::PublishCatalogue { catalogue: Some(catalogue()) })),
         ("register_source", A::RegisterSource(wire::RegisterSource { source: Some(source()) })),
         ("activate_source", A::ActivateSource(wire::ActivateSource { source: source_id() })),
         ("suspend_source", A::SuspendSource(wire::SuspendSource { source: source_id(), reason: reason() })),
@@ -217,6 +278,17 @@ pub(crate) fn actions() -> Vec<(&'static str, A)> {
             grant: grant(),
             reason: "USER_UNKNOWN".into(),
         })),
+        ("propose", A::Propose(proposal())),
+        ("vote", A::Vote(wire::Vote {
+            proposal: bytes("proposal"),
+            choice: wire::VoteChoice::Approve.into(),
+        })),
+        ("withdraw_proposal", A::WithdrawProposal(wire::WithdrawProposal { proposal: bytes("proposal") })),
+        ("rotate_validator", A::RotateValidator(wire::RotateValidator {
+            public_key: public(24),
+            endpoint: "https://node.sh.example:7000".into(),
+        })),
+        ("report_equivocation", A::ReportEquivocation(wire::ReportEquivocation { evidence: Some(equivocation()) })),
     ];
     actions
 }

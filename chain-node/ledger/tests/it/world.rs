@@ -8,12 +8,13 @@ use xinqiao_crypto::{Digest, DistinguishingId, SecretKey, merkle, sm3};
 use xinqiao_ledger::{
     block::{Certificate, Header, outcome_root, tx_root},
     catalogue::Catalogue,
-    genesis::{Engine, Genesis, Parameters},
+    genesis::{Genesis, Parameters},
     ids::{ChainId, HeaderHash, Height, TimeMs, TxId},
     member::Member,
     outcome::{Event, Outcome, Reason},
     receipt::Path,
     tx::Tx,
+    validators::{Engine, Validator},
     wire::{self, tx_body::Action as A},
 };
 
@@ -67,12 +68,16 @@ pub(crate) fn genesis() -> Genesis {
     ];
     Genesis {
         name: "长三角征信链（示例）".into(),
-        engine: Engine::Solo,
+        engine: Engine::Bft,
         time: START,
         distinguishing_id: DistinguishingId::default(),
         validators: VALIDATORS
             .iter()
-            .map(|number| *secret(*number).public())
+            .map(|number| Validator {
+                org: format!("bureau-{number}").parse().unwrap(),
+                key: *secret(*number).public(),
+                endpoint: "".parse().unwrap(),
+            })
             .collect(),
         members,
         catalogue: Catalogue::try_from(&catalogue()).unwrap(),
@@ -178,6 +183,7 @@ impl World {
             state_commitment,
             history_root: merkle::root(&self.history()),
             validator_set: self.genesis.validator_set().unwrap().hash(),
+            next_validators: self.genesis.validator_set().unwrap().hash(),
             proposer: self.validators[0].public().id(),
         };
         let id = &self.genesis.distinguishing_id;
@@ -283,6 +289,7 @@ impl World {
             tip_header: tip.header.encode(),
             tip_certificate: Some((&tip.certificate).into()),
             blocks,
+            handovers: vec![],
         }
     }
 }
@@ -300,6 +307,7 @@ fn certificate(
     signatures.sort_by_key(|(signer, _)| *signer);
     Certificate {
         height: header.height,
+        round: 0,
         header: header.hash(),
         signatures,
     }

@@ -6,13 +6,14 @@ use xinqiao_ledger::{
 };
 
 use crate::{
-    access, catalogue, consent, digests,
+    access, consent, digests,
     execute::{Call, Step},
-    members, orders,
+    governance, members, misbehaviour, orders,
     rejection::{Rejection, Stop},
     signer::Signer,
     sources,
     state::StateRead,
+    validators,
 };
 
 /// Carries out an authentic transaction's action.
@@ -35,7 +36,6 @@ pub(crate) fn apply<S: StateRead>(
         Action::RevokeCertificate(print) => members::revoke_certificate(step, call, print),
         Action::OpenUser(user) => members::open_user(step, call, user),
         Action::CloseUser(user) => members::close_user(step, call, user),
-        Action::PublishCatalogue(next) => catalogue::publish(step, call, next),
         Action::RegisterSource(source) => sources::register(step, call, source),
         Action::ActivateSource(source) => sources::activate(step, call, source),
         Action::SuspendSource { source, .. } => sources::suspend(step, call, source),
@@ -66,6 +66,11 @@ pub(crate) fn apply<S: StateRead>(
             orders::settle(step, call, order, settlement)
         }
         Action::RecordRefusal(refusal) => access::record_refusal(step, call, refusal),
+        Action::Propose(proposal) => governance::propose(step, call, proposal),
+        Action::Vote { proposal, choice } => governance::vote(step, call, proposal, *choice),
+        Action::WithdrawProposal(proposal) => governance::withdraw(step, call, proposal),
+        Action::RotateValidator { key, endpoint } => validators::rotate(step, call, key, endpoint),
+        Action::ReportEquivocation(evidence) => misbehaviour::report(step, call, evidence),
     }
 }
 

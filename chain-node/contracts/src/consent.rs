@@ -33,7 +33,9 @@ use crate::{
     rejection::{Rejection, Stop, ensure, refuse},
     signer::Signer,
     state::{StateFault, StateRead},
-    table::{GRANTS, GRANTS_BY_SUBJECT, HISTORY, KEYS, SOURCE_NUMBERS, SUBJECT_KEYS},
+    table::{
+        GRANTS, GRANTS_BY_SUBJECT, HISTORY, KEYS, SOURCE_NUMBERS, SUBJECT_KEYS, VALIDATOR_KEYS,
+    },
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -53,6 +55,8 @@ pub(crate) fn bind_key<S: StateRead>(
         Some(KeyOwner::Member { .. }) => return Err(refuse(Reason::KeyExists, id).into()),
         None => {}
     }
+    let certifies = VALIDATOR_KEYS.has(step.draft, &id)?;
+    ensure(!certifies, Reason::KeyExists, id)?;
     let height = step.block.height;
     if let Some(before) = SUBJECT_KEYS.get(step.draft, subject)? {
         let mut record = KEYS
@@ -393,7 +397,7 @@ fn check_terms<S: StateRead>(step: &Step<'_, '_, S>, terms: &ConsentTerms) -> Re
 fn speaker(signer: &Signer, subject: &Subject) -> Result<GrantSigner, Rejection> {
     match signer {
         Signer::Subject(own) if own == subject => Ok(GrantSigner::Subject),
-        Signer::Subject(_) => Err(Reason::ConsentSigner.into()),
+        Signer::Subject(_) | Signer::Validator(_) => Err(Reason::ConsentSigner.into()),
         Signer::Member(_) => signer
             .member_of(&[KeyRole::Admin], &[MemberKind::Bureau])
             .map(|bureau| GrantSigner::Witness(bureau.org.clone())),

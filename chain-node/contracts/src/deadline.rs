@@ -8,14 +8,14 @@ use std::ops::RangeInclusive;
 
 use xinqiao_crypto::Digest;
 use xinqiao_ledger::{
-    ids::{GrantId, OrderId, TimeMs},
+    ids::{GrantId, OrderId, TimeMs, TxId},
     outcome::Event,
 };
 
 use crate::{
     consent,
     execute::{BlockContext, Step},
-    orders,
+    governance, orders,
     state::{Overlay, StateFault, StateRead},
     table::{DEADLINES, FIRED_TO},
 };
@@ -34,6 +34,8 @@ pub(crate) enum Deadline {
     Grant(GrantId),
     /// An order's open parts expire.
     Order(OrderId),
+    /// The vote on a proposal ends.
+    Proposal(TxId),
 }
 
 impl Deadline {
@@ -42,6 +44,7 @@ impl Deadline {
             Self::Request(id) => (1, id.0),
             Self::Grant(id) => (2, id.0),
             Self::Order(id) => (3, id.0),
+            Self::Proposal(id) => (4, id.0),
         };
         (at, (kind, id))
     }
@@ -51,6 +54,7 @@ impl Deadline {
             1 => Ok(Self::Request(GrantId(id))),
             2 => Ok(Self::Grant(GrantId(id))),
             3 => Ok(Self::Order(OrderId(id))),
+            4 => Ok(Self::Proposal(TxId(id))),
             _ => Err(StateFault(format!("deadline of unknown kind {kind}"))),
         }
     }
@@ -95,6 +99,7 @@ pub(crate) fn fire<S: StateRead>(
             Deadline::Request(grant) => consent::lapse(&mut step, grant)?,
             Deadline::Grant(grant) => consent::expire(&mut step, grant)?,
             Deadline::Order(order) => orders::expire(&mut step, order)?,
+            Deadline::Proposal(proposal) => governance::expire(&mut step, proposal)?,
         }
     }
     Ok(step.events)

@@ -1,4 +1,5 @@
-//! Executing a block: deadlines first, then each transaction in its order.
+//! Executing a block: deadlines first, then each transaction in its order, then what governance has
+//! decided for the next block.
 //!
 //! Each transaction is checked for its chain, its time, replay, its signer and its signature, and
 //! only then is its action applied, on an overlay of its own. Not here: what actions do (`apply`),
@@ -13,7 +14,7 @@ use xinqiao_ledger::{
 };
 
 use crate::{
-    apply, deadline,
+    apply, deadline, governance,
     rejection::{Rejection, Stop, ensure},
     replay,
     signer::{self, Signer},
@@ -63,7 +64,8 @@ pub trait VerifyTx {
 /// What a block came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed {
-    /// The block's own outcome (deadlines that fired), then one for each transaction.
+    /// The block's own outcome (deadlines that fired, proposals that were carried out), then one for
+    /// each transaction.
     pub outcomes: Vec<Outcome>,
     /// Their encodings, which the outcome root is over.
     pub encoded: Vec<Vec<u8>>,
@@ -112,11 +114,12 @@ pub fn execute_block<S: StateRead>(
 ) -> Result<Executed, StateFault> {
     let mut draft = Overlay::new(state);
     replay::forget(&mut draft, block.height)?;
-    let own = Outcome::Applied(deadline::fire(&mut draft, block)?);
-    let mut encoded = Vec::with_capacity(txs.len() + 1);
-    encoded.push(own.encode(None));
-    let mut outcomes = Vec::with_capacity(txs.len() + 1);
-    outcomes.push(own);
+    let mut own = deadline::fire(&mut draft, block)?;
+    // The block's own outcome comes first and is complete last.
+    let mut encoded = vec![Vec::new()];
+    let mut outcomes = vec![Outcome::Applied(Vec::new())];
+    encoded.reserve(txs.len());
+    outcomes.reserve(txs.len());
     for (index, candidate) in (0..).zip(txs) {
         let id = candidate.tx().meta().id;
         let outcome = match execute_one(&mut draft, block, index, candidate, verifier) {
@@ -129,6 +132,9 @@ pub fn execute_block<S: StateRead>(
         encoded.push(outcome.encode(Some(&id)));
         outcomes.push(outcome);
     }
+    own.extend(governance::carry_out_due(&mut draft, block)?);
+    outcomes[0] = Outcome::Applied(own);
+    encoded[0] = outcomes[0].encode(None);
     Ok(Executed {
         outcomes,
         encoded,

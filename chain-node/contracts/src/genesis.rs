@@ -1,13 +1,13 @@
-//! What the state begins with: the genesis' members and catalogue.
+//! What the state begins with: the genesis' members, catalogue, validators and limits.
 
 use std::collections::BTreeMap;
 
 use xinqiao_ledger::genesis::Genesis;
 
 use crate::{
-    members,
+    governance, members,
     state::{Overlay, Writes},
-    table,
+    table, validators,
 };
 
 /// The writes of height 0. The genesis must have been checked ([`Genesis::check`]).
@@ -18,5 +18,7 @@ pub fn genesis_writes(genesis: &Genesis) -> Writes {
         members::write(&mut draft, member, None, 0);
     }
     table::CATALOGUE.put(&mut draft, &(), &genesis.catalogue);
+    validators::begin(&mut draft, genesis);
+    governance::begin(&mut draft, genesis);
     draft.into_writes()
 }

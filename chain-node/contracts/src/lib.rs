@@ -14,6 +14,9 @@
 //! | `consent` | requests and grants |
 //! | `orders` | orders and their parts, disputes |
 //! | `access` | the access log and its counters |
+//! | `governance` | proposals, votes, and carrying out what passed |
+//! | `validators` | who certifies blocks, and how they agree |
+//! | `misbehaviour` | validators that contradicted themselves |
 //!
 //! Around them: [`state`] (reading, and the overlay that a rejected transaction is dropped with),
 //! [`table`] (the layout of keys), [`record`] (what is kept), `signer` (who speaks), `replay`,
@@ -29,7 +32,9 @@ mod deadline;
 mod digests;
 mod execute;
 mod genesis;
+mod governance;
 mod members;
+mod misbehaviour;
 mod orders;
 pub mod query;
 pub mod record;
@@ -41,10 +46,13 @@ pub mod state;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod validators;
 mod wire;
 
 pub use commitment::state_commitment;
 pub use deadline::next_deadline;
 pub use execute::{BlockContext, Candidate, Executed, NotAdmitted, VerifyTx, admit, execute_block};
 pub use genesis::genesis_writes;
+pub use governance::parameters;
 pub use state::{StateFault, StateRead, Writes};
+pub use validators::{engine, next_validators, validators};

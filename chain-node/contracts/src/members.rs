@@ -1,10 +1,14 @@
 //! Members: organisations, their keys and certificates, and institutions' users.
 //!
-//! A member is admitted, frozen ⇄ active, expelled. Keys and certificates are added and revoked,
-//! never deleted: their ids do not come back. A user is opened once and closed once.
+//! A member is admitted, frozen ⇄ active, expelled. Institutions and source units are admitted and
+//! expelled by a sponsor, everyone else by a vote. A regulator freezes at once and lifts its freeze; a
+//! vote suspends, which is a freeze that a vote lifts; under both, both must. Keys and certificates
+//! are added and revoked, never deleted: their ids do not come back. A user is opened once and closed
+//! once.
 
 use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_ledger::{
+    governance::is_sponsored,
     ids::{Fingerprint, Height, OrgId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind},
     outcome::{Event, Reason},
@@ -14,12 +18,12 @@ use xinqiao_ledger::{
 use crate::{
     execute::{Call, Step},
     record::{
-        CertificateRecord, KeyBytes, KeyOwner, KeyRecord, KeyState, MemberEntry, MemberState,
-        UserState,
+        CertificateRecord, Freeze, FrozenBy, KeyBytes, KeyOwner, KeyRecord, KeyState, MemberEntry,
+        MemberState, UserState,
     },
     rejection::{Stop, ensure, refuse},
     state::{Overlay, StateFault, StateRead},
-    table::{CERTIFICATES, KEYS, MEMBERS, USERS},
+    table::{CERTIFICATES, KEYS, MEMBERS, USERS, VALIDATOR_KEYS},
 };
 
 /// The most valid keys of a member.
@@ -90,7 +94,7 @@ fn write_certificate<S: StateRead>(
     CERTIFICATES.put(draft, print, &record);
 }
 
-/// Admits an organisation. A regulator is admitted by a regulator only: nobody makes itself one.
+/// Admits an institution or a source unit under the signer's sponsorship.
 pub(crate) fn admit<S: StateRead>(
     step: &mut Step<'_, '_, S>,
     call: &Call,
@@ -99,8 +103,23 @@ pub(crate) fn admit<S: StateRead>(
     let sponsor = call
         .signer
         .member_of(ADMIN, &[MemberKind::Bureau, MemberKind::Regulator])?;
-    let allowed = member.kind != MemberKind::Regulator || sponsor.kind == MemberKind::Regulator;
-    ensure(allowed, Reason::RoleDenied, &member.org)?;
+    ensure(is_sponsored(member.kind), Reason::VoteNeeded, &member.org)?;
+    enter(step, member, Some(sponsor.org.clone()))
+}
+
+/// Admits an organisation that has no sponsor.
+pub(crate) fn admit_by_vote<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    member: &Member,
+) -> Result<(), Stop> {
+    enter(step, member, None)
+}
+
+fn enter<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    member: &Member,
+    sponsor: Option<OrgId>,
+) -> Result<(), Stop> {
     let exists = MEMBERS.has(step.draft, &member.org)?;
     ensure(!exists, Reason::MemberExists, &member.org)?;
     if let Some(home) = &member.home {
@@ -114,17 +133,12 @@ pub(crate) fn admit<S: StateRead>(
     for print in &member.certificates {
         check_new_certificate(step.draft, print)?;
     }
-    write(
-        step.draft,
-        member,
-        Some(sponsor.org.clone()),
-        step.block.height,
-    );
+    write(step.draft, member, sponsor, step.block.height);
     changed(step, &member.org, &MemberState::Active);
     Ok(())
 }
 
-/// Freezes a member.
+/// Freezes a member at once.
 pub(crate) fn freeze<S: StateRead>(
     step: &mut Step<'_, '_, S>,
     call: &Call,
@@ -133,27 +147,67 @@ pub(crate) fn freeze<S: StateRead>(
     let regulator = call.signer.member_of(ADMIN, &[MemberKind::Regulator])?;
     // Nobody could lift it again where there is one regulator.
     ensure(regulator.org != *org, Reason::RoleDenied, org)?;
-    let height = step.block.height;
-    turn(step, org, entry(step.draft, org)?, |state| match state {
-        MemberState::Active => Some(MemberState::Frozen(height)),
-        MemberState::Frozen(_) | MemberState::Expelled(_) => None,
-    })
+    hold(step, org, FrozenBy::Regulator, FrozenBy::Vote)
 }
 
-/// Lifts a freeze.
+/// Lifts a regulator's freeze.
 pub(crate) fn unfreeze<S: StateRead>(
     step: &mut Step<'_, '_, S>,
     call: &Call,
     org: &OrgId,
 ) -> Result<(), Stop> {
     call.signer.member_of(ADMIN, &[MemberKind::Regulator])?;
+    release(step, org, FrozenBy::Regulator, FrozenBy::Vote)
+}
+
+/// Freezes a member by a vote.
+pub(crate) fn suspend<S: StateRead>(step: &mut Step<'_, '_, S>, org: &OrgId) -> Result<(), Stop> {
+    hold(step, org, FrozenBy::Vote, FrozenBy::Regulator)
+}
+
+/// Lifts a freeze by a vote.
+pub(crate) fn reinstate<S: StateRead>(step: &mut Step<'_, '_, S>, org: &OrgId) -> Result<(), Stop> {
+    release(step, org, FrozenBy::Vote, FrozenBy::Regulator)
+}
+
+/// Freezes a member for one side; the other may have frozen it before.
+fn hold<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    org: &OrgId,
+    by: FrozenBy,
+    other: FrozenBy,
+) -> Result<(), Stop> {
+    let height = step.block.height;
     turn(step, org, entry(step.draft, org)?, |state| match state {
-        MemberState::Frozen(_) => Some(MemberState::Active),
-        MemberState::Active | MemberState::Expelled(_) => None,
+        MemberState::Active => Some(MemberState::Frozen(Freeze { since: height, by })),
+        MemberState::Frozen(freeze) if freeze.by == other => Some(MemberState::Frozen(Freeze {
+            by: FrozenBy::Both,
+            ..freeze
+        })),
+        MemberState::Frozen(_) | MemberState::Expelled(_) => None,
     })
 }
 
-/// Expels a member for good.
+/// Lifts what one side has frozen; what the other has stays.
+fn release<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    org: &OrgId,
+    by: FrozenBy,
+    other: FrozenBy,
+) -> Result<(), Stop> {
+    turn(step, org, entry(step.draft, org)?, |state| match state {
+        MemberState::Frozen(freeze) if freeze.by == by => Some(MemberState::Active),
+        MemberState::Frozen(freeze) if freeze.by == FrozenBy::Both => {
+            Some(MemberState::Frozen(Freeze {
+                by: other,
+                ..freeze
+            }))
+        }
+        MemberState::Active | MemberState::Frozen(_) | MemberState::Expelled(_) => None,
+    })
+}
+
+/// Expels a member for good, by its sponsor's word.
 pub(crate) fn expel<S: StateRead>(
     step: &mut Step<'_, '_, S>,
     call: &Call,
@@ -161,9 +215,24 @@ pub(crate) fn expel<S: StateRead>(
 ) -> Result<(), Stop> {
     let signer = call.signer.member(ADMIN)?;
     let entry = entry(step.draft, org)?;
-    let allowed =
-        signer.kind == MemberKind::Regulator || entry.sponsor.as_ref() == Some(&signer.org);
-    ensure(allowed && signer.org != *org, Reason::RoleDenied, org)?;
+    let sponsors = entry.sponsor.as_ref() == Some(&signer.org);
+    ensure(sponsors, Reason::VoteNeeded, org)?;
+    end(step, org, entry)
+}
+
+/// Expels a member for good, by a vote.
+pub(crate) fn expel_by_vote<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    org: &OrgId,
+) -> Result<(), Stop> {
+    end(step, org, entry(step.draft, org)?)
+}
+
+fn end<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    org: &OrgId,
+    entry: MemberEntry,
+) -> Result<(), Stop> {
     let height = step.block.height;
     turn(step, org, entry, |state| match state {
         MemberState::Active | MemberState::Frozen(_) => Some(MemberState::Expelled(height)),
@@ -329,8 +398,10 @@ fn role_of(record: &KeyRecord) -> Option<KeyRole> {
     }
 }
 
-fn check_new_key<S: StateRead>(state: &S, id: &KeyId) -> Result<(), Stop> {
-    ensure(!KEYS.has(state, id)?, Reason::KeyExists, id)?;
+/// Whether a key is nobody's, and never was: neither a member's or subject's, nor a validator's.
+pub(crate) fn check_new_key<S: StateRead>(state: &S, id: &KeyId) -> Result<(), Stop> {
+    let exists = KEYS.has(state, id)? || VALIDATOR_KEYS.has(state, id)?;
+    ensure(!exists, Reason::KeyExists, id)?;
     Ok(())
 }
 

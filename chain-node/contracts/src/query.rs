@@ -5,6 +5,7 @@
 use xinqiao_crypto::{KeyId, PublicKey};
 use xinqiao_ledger::{
     catalogue::Catalogue,
+    governance::{Proposal, Tally},
     ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TimeMs, TxId, UserId},
     member::{Member, MemberKey},
     wire,
@@ -14,17 +15,19 @@ use crate::{
     access::Counter,
     catalogue as catalogues,
     deadline::{self, Deadline},
+    governance,
     record::{
         AccessRecord, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord, KeyBytes,
-        KeyOwner, KeyRecord, KeyState, MemberEntry, MemberRecord, OrderRecord, RegisteredDigest,
-        SourceRecord, UserState,
+        KeyOwner, KeyRecord, KeyState, MemberEntry, MemberRecord, MisbehaviourRecord, OrderRecord,
+        ProposalRecord, RegisteredDigest, SourceRecord, UserState, ValidatorKeyRecord, VoteRecord,
     },
     sources as source_contract,
     state::{StateFault, StateRead},
     table::{
         ACCESS, ACCESS_BY_INSTITUTION, ACCESS_BY_SUBJECT, ACCESS_COUNT, CERTIFICATES, COUNTERS,
-        DEADLINES, DIGESTS, GRANTS, GRANTS_BY_SUBJECT, HISTORY, KEYS, MEMBERS, Name, ORDERS,
-        ORDERS_BY_INDEX, Padded, SOURCE_NUMBERS, SUBJECT_KEYS, USERS,
+        DEADLINES, DIGESTS, GRANTS, GRANTS_BY_SUBJECT, HISTORY, KEYS, MEMBERS, MISBEHAVIOUR,
+        MISBEHAVIOUR_BY_INDEX, Name, ORDERS, ORDERS_BY_INDEX, PROPOSALS, PROPOSALS_BY_INDEX,
+        Padded, SOURCE_NUMBERS, SUBJECT_KEYS, USERS, VALIDATOR_KEYS, VOTES, WEIGHTS,
     },
 };
 
@@ -500,6 +503,133 @@ impl From<&Summary> for wire::GetSummaryResponse {
     }
 }
 
+/// A vote, and how much it counts now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedVote {
+    /// The member.
+    pub org: OrgId,
+    /// The vote.
+    pub vote: VoteRecord,
+    /// 0 while the member is frozen, and once it was expelled or lost its vote.
+    pub weight: u32,
+}
+
+/// A proposal with its votes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposalView {
+    /// Where it stands.
+    pub record: ProposalRecord,
+    /// What it proposes.
+    pub proposed: Proposal,
+    /// The votes cast, in ascending order of members; the first [`MAX_VOTES`].
+    pub votes: Vec<CountedVote>,
+    /// The count: as it is now while the vote is open, as it was once it is decided.
+    pub tally: Tally,
+}
+
+/// The most votes on a proposal that are listed.
+pub const MAX_VOTES: usize = 128;
+
+/// A proposal.
+///
+/// # Errors
+/// When the store fails.
+pub fn proposal<S: StateRead>(state: &S, id: &TxId) -> Result<Option<ProposalView>, StateFault> {
+    let Some(record) = PROPOSALS.get(state, id)? else {
+        return Ok(None);
+    };
+    let mut votes = Vec::new();
+    for (org, vote) in VOTES.under(state, id, MAX_VOTES)? {
+        votes.push(CountedVote {
+            weight: governance::counts(state, &org)?,
+            org,
+            vote,
+        });
+    }
+    let tally = match record.state.decision() {
+        Some(decision) => decision.tally,
+        None => governance::tally(state, id)?,
+    };
+    Ok(Some(ProposalView {
+        proposed: governance::proposed(state, id)?,
+        record,
+        votes,
+        tally,
+    }))
+}
+
+/// Proposals whose number lies before one (0 for the newest), newest first.
+///
+/// # Errors
+/// When the store fails.
+pub fn proposals<S: StateRead>(
+    state: &S,
+    before_index: u64,
+    limit: usize,
+) -> Result<Page<ProposalView>, StateFault> {
+    let before = if before_index == 0 {
+        u64::MAX
+    } else {
+        before_index
+    };
+    let found = PROPOSALS_BY_INDEX.before(state, &before, limit)?;
+    let next_before_index = next_before(&found, limit);
+    let view = |(_, id)| {
+        proposal(state, &id)?
+            .ok_or_else(|| StateFault(format!("proposal {id} is indexed and not there")))
+    };
+    Ok(Page {
+        entries: found.into_iter().map(view).collect::<Result<_, _>>()?,
+        next_before_index,
+    })
+}
+
+/// Contradictions of validators whose number lies before one (0 for the newest), newest first.
+///
+/// # Errors
+/// When the store fails.
+pub fn misbehaviour<S: StateRead>(
+    state: &S,
+    before_index: u64,
+    limit: usize,
+) -> Result<Page<MisbehaviourRecord>, StateFault> {
+    let before = if before_index == 0 {
+        u64::MAX
+    } else {
+        before_index
+    };
+    let found = MISBEHAVIOUR_BY_INDEX.before(state, &before, limit)?;
+    let next_before_index = next_before(&found, limit);
+    let record = |(index, place)| {
+        MISBEHAVIOUR
+            .get(state, &place)?
+            .ok_or_else(|| StateFault(format!("misbehaviour {index} is indexed and not there")))
+    };
+    Ok(Page {
+        entries: found.into_iter().map(record).collect::<Result<_, _>>()?,
+        next_before_index,
+    })
+}
+
+/// Where the page after these entries begins. None when they are the last: nothing is before number 0.
+fn next_before<V>(found: &[(u64, V)], limit: usize) -> u64 {
+    match found.last() {
+        Some((index, _)) if found.len() == limit => *index,
+        _ => 0,
+    }
+}
+
+/// A key that a validator has or had.
+///
+/// # Errors
+/// When the store fails.
+pub fn validator_key<S: StateRead>(
+    state: &S,
+    id: &KeyId,
+) -> Result<Option<ValidatorKeyRecord>, StateFault> {
+    VALIDATOR_KEYS.get(state, id)
+}
+
 /// A member with its valid keys, which are stored apart.
 fn assemble<S: StateRead>(
     state: &S,
@@ -526,6 +656,7 @@ fn assemble<S: StateRead>(
         state: entry.state,
         sponsor: entry.sponsor,
         admitted_at: entry.admitted_at,
+        weight: WEIGHTS.get(state, org)?.unwrap_or(0),
     })
 }
 

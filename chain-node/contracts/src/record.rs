@@ -7,6 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use xinqiao_crypto::{Digest, KeyId, PublicKey};
 use xinqiao_ledger::{
     consent::ConsentTerms,
+    governance::{GovernanceRules, Tally, VoteChoice},
     ids::{
         Fingerprint, GrantId, Height, ItemCode, OrderId, OrgId, ReasonCode, Subject, TimeMs, TxId,
         UserId,
@@ -16,6 +17,7 @@ use xinqiao_ledger::{
     outcome::Reason,
     source::DataSource,
     text::{DisplayName, Endpoint, StatedPurpose},
+    vote::Equivocation,
 };
 
 /// Where a member stands.
@@ -23,10 +25,30 @@ use xinqiao_ledger::{
 pub enum MemberState {
     /// In good standing.
     Active,
-    /// Frozen since that height.
-    Frozen(Height),
+    /// Frozen: its transactions are refused.
+    Frozen(Freeze),
     /// Expelled at that height.
     Expelled(Height),
+}
+
+/// A freeze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Freeze {
+    /// Height at which it began.
+    pub since: Height,
+    /// Who can lift it.
+    pub by: FrozenBy,
+}
+
+/// Who froze a member. Each can lift its own freeze and not the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum FrozenBy {
+    /// A regulator, at once.
+    Regulator,
+    /// The consortium, by a vote: it is suspended.
+    Vote,
+    /// Both.
+    Both,
 }
 
 /// A member as it is stored: keys are apart, so that reading one's standing decodes no points.
@@ -44,7 +66,7 @@ pub struct MemberEntry {
     pub home: Option<OrgId>,
     /// Where it stands.
     pub state: MemberState,
-    /// Who admitted it; none for members of the genesis.
+    /// Who admitted it; none for members of the genesis and those that a vote admitted.
     pub sponsor: Option<OrgId>,
     /// Height at which it was admitted; 0 for members of the genesis.
     pub admitted_at: Height,
@@ -61,10 +83,12 @@ pub struct MemberRecord {
     pub member: Member,
     /// Where it stands.
     pub state: MemberState,
-    /// Who admitted it; none for members of the genesis.
+    /// Who admitted it; none for members of the genesis and those that a vote admitted.
     pub sponsor: Option<OrgId>,
     /// Height at which it was admitted; 0 for members of the genesis.
     pub admitted_at: Height,
+    /// How much its vote counts; 0 for none.
+    pub weight: u32,
 }
 
 impl MemberRecord {
@@ -147,6 +171,168 @@ pub struct CertificateRecord {
     pub valid_from: Height,
     /// Whether it is valid.
     pub state: KeyState,
+}
+
+/// A member's validator.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ValidatorEntry {
+    /// The key that its votes are signed with.
+    pub key: PublicKey,
+    /// Where other validators reach it.
+    pub endpoint: Endpoint,
+}
+
+/// A key that a validator has or had. It stays: no key comes back, and old blocks and contradictions
+/// can be judged.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ValidatorKeyRecord {
+    /// The member.
+    pub org: OrgId,
+    /// The key.
+    pub key: PublicKey,
+    /// The first height at which it is in force.
+    pub from: Height,
+    /// The last one, once it was replaced or removed. Before `from` if it never was in force.
+    pub until: Option<Height>,
+}
+
+/// Where a proposal stands, and by which rules it is decided. What it proposes is apart.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ProposalRecord {
+    /// Its number, counted from 0.
+    pub index: u64,
+    /// Its id.
+    pub proposal: TxId,
+    /// The member that made it.
+    pub proposer: OrgId,
+    /// Height at which it was made.
+    pub proposed_at: Height,
+    /// When it was made.
+    pub proposed_at_time: TimeMs,
+    /// When the vote ends.
+    pub deadline: TimeMs,
+    /// How votes are counted: as it was when it was made.
+    pub rules: GovernanceRules,
+    /// Where it stands.
+    pub state: ProposalState,
+}
+
+/// How a vote ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Decision {
+    /// Height at which.
+    pub height: Height,
+    /// The count that decided.
+    pub tally: Tally,
+}
+
+/// Where a proposal stands.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ProposalState {
+    /// It is voted on.
+    Open,
+    /// It passed, and waits for its height.
+    Passed {
+        /// The decision.
+        decision: Decision,
+        /// First height at which it is to be in force.
+        effective: Height,
+    },
+    /// It was carried out.
+    Enacted {
+        /// The decision.
+        decision: Decision,
+        /// First height at which it is in force.
+        effective: Height,
+    },
+    /// It did not pass.
+    Rejected(Decision),
+    /// It was taken back at that height.
+    Withdrawn(Height),
+    /// It passed, and could not be carried out any more.
+    Failed {
+        /// The decision.
+        decision: Decision,
+        /// First height at which it was to be in force.
+        effective: Height,
+        /// Why.
+        reason: Reason,
+        /// What was at fault; may be empty.
+        subject: String,
+    },
+}
+
+impl ProposalState {
+    /// How the vote ended, if it did.
+    pub fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::Passed { decision, .. }
+            | Self::Enacted { decision, .. }
+            | Self::Failed { decision, .. }
+            | Self::Rejected(decision) => Some(decision),
+            Self::Open | Self::Withdrawn(_) => None,
+        }
+    }
+
+    /// Height at which it was decided or withdrawn.
+    pub fn ended_at(&self) -> Option<Height> {
+        match self {
+            Self::Withdrawn(height) => Some(*height),
+            _ => self.decision().map(|decision| decision.height),
+        }
+    }
+
+    /// First height at which its changes are, or were to be, in force, once it passed.
+    pub fn effective(&self) -> Option<Height> {
+        match self {
+            Self::Passed { effective, .. }
+            | Self::Enacted { effective, .. }
+            | Self::Failed { effective, .. } => Some(*effective),
+            Self::Open | Self::Rejected(_) | Self::Withdrawn(_) => None,
+        }
+    }
+
+    /// Why it could not be carried out, and what was at fault.
+    pub fn failure(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Failed {
+                reason, subject, ..
+            } => Some((reason.code(), subject)),
+            _ => None,
+        }
+    }
+}
+
+/// A vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct VoteRecord {
+    /// For or against.
+    pub choice: VoteChoice,
+    /// Height at which it was cast.
+    pub height: Height,
+    /// Transaction that cast it.
+    pub tx: TxId,
+}
+
+/// A validator's contradiction.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct MisbehaviourRecord {
+    /// Its number, counted from 0.
+    pub index: u64,
+    /// The member that ran the validator.
+    pub org: OrgId,
+    /// The validator's key.
+    pub key: PublicKey,
+    /// The two statements.
+    pub evidence: Equivocation,
+    /// The member that reported it.
+    pub reporter: OrgId,
+    /// Height at which it was recorded.
+    pub recorded_at: Height,
+    /// Time of that block.
+    pub recorded_at_time: TimeMs,
+    /// Transaction that reported it.
+    pub tx: TxId,
 }
 
 /// Whether a user is open.

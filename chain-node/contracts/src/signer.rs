@@ -1,4 +1,5 @@
-//! Who speaks: from a key id to a member's key of one role, or to an information subject.
+//! Who speaks: from a key id to a member's key of one role, to an information subject, or to a
+//! validator in force.
 
 use xinqiao_crypto::{KeyId, PublicKey};
 use xinqiao_ledger::{
@@ -11,7 +12,7 @@ use crate::{
     record::{KeyBytes, KeyOwner, KeyState, MemberState},
     rejection::{Rejection, Stop, refuse},
     state::{StateFault, StateRead},
-    table::{KEYS, MEMBERS},
+    table::{KEYS, MEMBERS, VALIDATOR_KEYS},
 };
 
 /// The owner of the key that signed a transaction.
@@ -19,6 +20,9 @@ use crate::{
 pub(crate) enum Signer {
     Member(MemberSigner),
     Subject(Subject),
+    /// A member's validator, by the key that its votes are signed with. It reports what other
+    /// validators did, and says nothing else on the ledger.
+    Validator(OrgId),
 }
 
 /// A member that signs with a key of one role.
@@ -32,10 +36,17 @@ pub(crate) struct MemberSigner {
 
 /// The key of that id and its owner, if it is valid and can sign at all.
 pub(crate) fn resolve<S: StateRead>(state: &S, id: &KeyId) -> Result<(KeyBytes, Signer), Stop> {
-    let record = KEYS
-        .get(state, id)?
-        .filter(|record| record.state == KeyState::Valid)
-        .ok_or_else(|| refuse(Reason::SignerUnknown, id))?;
+    let unknown = || refuse(Reason::SignerUnknown, id);
+    let Some(record) = KEYS.get(state, id)? else {
+        let record = VALIDATOR_KEYS.get(state, id)?;
+        let record = record.filter(|record| record.until.is_none());
+        let record = record.ok_or_else(unknown)?;
+        let key = KeyBytes::Sm2(record.key.to_sec1());
+        return Ok((key, Signer::Validator(record.org)));
+    };
+    if record.state != KeyState::Valid {
+        return Err(unknown().into());
+    }
     let signer = match record.owner {
         KeyOwner::Subject(subject) => Signer::Subject(subject),
         KeyOwner::Member { org, role } => {
@@ -67,7 +78,8 @@ impl Signer {
     /// Whether the signer may act at all at this height.
     pub(crate) fn check_standing(&self) -> Result<(), Rejection> {
         match self {
-            Self::Subject(_) => Ok(()),
+            // Whether a validator may certify blocks is governance's to say.
+            Self::Subject(_) | Self::Validator(_) => Ok(()),
             Self::Member(member) => check_standing(&member.org, &member.state),
         }
     }
@@ -76,7 +88,9 @@ impl Signer {
     pub(crate) fn member(&self, roles: &[KeyRole]) -> Result<&MemberSigner, Rejection> {
         match self {
             Self::Member(member) if roles.contains(&member.role) => Ok(member),
-            Self::Member(_) | Self::Subject(_) => Err(Reason::RoleDenied.into()),
+            Self::Member(_) | Self::Subject(_) | Self::Validator(_) => {
+                Err(Reason::RoleDenied.into())
+            }
         }
     }
 

@@ -110,6 +110,11 @@ impl<'a, S: StateRead> Overlay<'a, S> {
         }
     }
 
+    /// Those writes above a state.
+    pub(crate) fn over(base: &'a S, writes: Writes) -> Self {
+        Self { base, writes }
+    }
+
     /// Writes a value.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.writes.insert(key, Some(value));

@@ -9,18 +9,22 @@
 use std::marker::PhantomData;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use xinqiao_crypto::{Digest, KeyId};
+use xinqiao_crypto::{Digest, DistinguishingId, KeyId};
 use xinqiao_ledger::{
     catalogue::Catalogue,
+    genesis::Parameters,
+    governance::Proposal,
     ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TxId, UserId},
+    validators::Engine,
 };
 
 use crate::{
     record::{
         AccessRecord, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord, KeyRecord,
-        MemberEntry, OrderRecord, SourceRecord, UserState,
+        MemberEntry, MisbehaviourRecord, OrderRecord, ProposalRecord, SourceRecord, UserState,
+        ValidatorEntry, ValidatorKeyRecord, VoteRecord,
     },
-    state::{Overlay, Pairs, StateFault, StateRead},
+    state::{Overlay, Pairs, StateFault, StateRead, Writes},
 };
 
 /// Organisations.
@@ -39,6 +43,18 @@ pub const SOURCES: Table<u32, SourceRecord> = Table::new(0x06);
 pub const SOURCE_NUMBERS: Table<SourceId, u32> = Table::new(0x07);
 /// How many sources there are; the next one's number.
 pub const SOURCE_COUNT: Table<(), u32> = Table::new(0x08);
+/// Validators by the member that runs them.
+pub const VALIDATORS: Table<OrgId, ValidatorEntry> = Table::new(0x09);
+/// How validators agree.
+pub const ENGINE: Table<(), Engine> = Table::new(0x0a);
+/// How much a member's vote counts; members without one are not in it.
+pub const WEIGHTS: Table<OrgId, u32> = Table::new(0x0b);
+/// The limits in force.
+pub const PARAMETERS: Table<(), Parameters> = Table::new(0x0c);
+/// The distinguishing id that everyone signs under.
+pub const DISTINGUISHING_ID: Table<(), DistinguishingId> = Table::new(0x0d);
+/// Every key that a validator has or had.
+pub const VALIDATOR_KEYS: Table<KeyId, ValidatorKeyRecord> = Table::new(0x0e);
 /// Report digests by subject and source.
 pub const DIGESTS: Table<(Subject, u32), DigestEntry> = Table::new(0x10);
 /// The key that is bound to a subject.
@@ -71,6 +87,23 @@ pub const ORDERED: Table<(u64, TxId), ()> = Table::new(0x31);
 pub const FORGET_FROM: Table<(), u64> = Table::new(0x32);
 /// A time up to which all deadlines have fired or were cleared.
 pub const FIRED_TO: Table<(), u64> = Table::new(0x33);
+
+/// Where proposals stand.
+pub const PROPOSALS: Table<TxId, ProposalRecord> = Table::new(0x40);
+/// What they propose.
+pub const PROPOSED: Table<TxId, Proposal> = Table::new(0x41);
+/// Proposals by number.
+pub const PROPOSALS_BY_INDEX: Table<u64, TxId> = Table::new(0x42);
+/// Votes on a proposal by member.
+pub const VOTES: Table<(TxId, OrgId), VoteRecord> = Table::new(0x43);
+/// Proposals that are voted on or wait for their height, with who made them.
+pub const PENDING: Table<TxId, OrgId> = Table::new(0x44);
+/// Proposals that passed, by the height at which they are to be in force and their number.
+pub const SCHEDULED: Table<(u64, u64), TxId> = Table::new(0x45);
+/// Contradictions of validators by key and height.
+pub const MISBEHAVIOUR: Table<(KeyId, u64), MisbehaviourRecord> = Table::new(0x46);
+/// The same by number.
+pub const MISBEHAVIOUR_BY_INDEX: Table<u64, (KeyId, u64)> = Table::new(0x47);
 
 /// A table: its prefix, and the types of its keys and values.
 pub struct Table<K, V> {
@@ -249,6 +282,12 @@ impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
     /// Deletes a key.
     pub fn delete<S: StateRead>(&self, draft: &mut Overlay<'_, S>, key: &K) {
         draft.delete(self.key(key));
+    }
+
+    /// Whether any of the writes is to this table.
+    pub fn is_in(&self, writes: &Writes) -> bool {
+        let keys = [self.prefix][..].to_vec()..vec![self.prefix + 1];
+        writes.range(keys).next().is_some()
     }
 
     /// The first `limit` entries, ascending.

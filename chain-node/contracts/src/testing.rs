@@ -10,17 +10,19 @@ use rand::{SeedableRng, rngs::StdRng};
 use xinqiao_crypto::{Digest, DistinguishingId, KeyId, PublicKey, SecretKey, sm3, sm3_parts};
 use xinqiao_ledger::{
     catalogue::{Catalogue, Named},
-    genesis::{Engine, Genesis, Parameters},
-    ids::{ChainId, Fingerprint, Height, OrgId, Subject, TimeMs, TxId, UserId},
+    genesis::{Genesis, Parameters},
+    ids::{ChainId, Fingerprint, HeaderHash, Height, OrgId, Subject, TimeMs, TxId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     outcome::Outcome,
     text::{DisplayName, Endpoint},
     tx::{NotSigned, Tx, Verified},
-    wire::{self, tx_body::Action},
+    validators::{Engine, Validator},
+    vote::{Equivocation, Statement, VoteKind},
+    wire::{self, change::Kind, tx_body::Action},
 };
 
 use crate::{
-    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, genesis_writes,
+    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, genesis_writes, parameters,
     state_commitment,
 };
 
@@ -86,7 +88,11 @@ impl Consortium {
             engine: Engine::Solo,
             time: START,
             distinguishing_id: DistinguishingId::default(),
-            validators: vec![*secret("validator").public()],
+            validators: vec![Validator {
+                org: "sh-bureau".parse().expect("a slug"),
+                key: *secret("validator").public(),
+                endpoint: "https://127.0.0.1:7000".parse().expect("short"),
+            }],
             members: members.to_vec(),
             catalogue: catalogue(1),
             authorities: vec![b"no real certificate".to_vec()],
@@ -155,7 +161,7 @@ impl Consortium {
     /// Signs an action. `by` is the name of a secret, such as `js-bank/agent` (the first of the
     /// org's keys of that role) or `subject-1`.
     pub fn sign(&mut self, by: &str, action: Action) -> Tx {
-        let expires_at = self.height + self.genesis.parameters.max_expiry_window;
+        let expires_at = self.height + self.parameters().max_expiry_window;
         self.sign_until(by, action, expires_at)
     }
 
@@ -196,8 +202,13 @@ impl Consortium {
             chain: self.chain,
             height: self.height + 1,
             time,
-            parameters: self.genesis.parameters,
+            parameters: self.parameters(),
         }
+    }
+
+    /// The limits in force from the next block on.
+    pub fn parameters(&self) -> Parameters {
+        parameters(&self.state).expect("a map in memory does not fail")
     }
 
     /// Executes a block a second after the last one.
@@ -232,6 +243,26 @@ impl Consortium {
         let id = tx.meta().id;
         let mut executed = self.block_at(time, vec![tx]);
         (id, executed.outcomes.remove(1))
+    }
+}
+
+impl Consortium {
+    /// Puts changes to the vote and votes for them with all of [`VOTERS`] that it takes. Gives the
+    /// proposal's id and what the block that carried it out, or was to, came to by itself.
+    pub fn enact(&mut self, changes: Vec<Kind>) -> (TxId, Outcome) {
+        let proposal = propose(changes);
+        let (id, outcome) = self.run_at(self.time + 1_000, "pboc/admin", proposal);
+        assert!(matches!(outcome, Outcome::Applied(_)), "{outcome:?}");
+        for org in VOTERS {
+            let outcome = self.run(&format!("{org}/admin"), vote(&id, true));
+            let Outcome::Applied(events) = outcome else {
+                panic!("{org}: {outcome:?}");
+            };
+            if events.len() > 1 {
+                break;
+            }
+        }
+        (id, self.outcomes[0].clone())
     }
 }
 
@@ -387,6 +418,63 @@ pub fn delivery(order: &TxId, part: u32) -> wire::DeliverPart {
 /// Text as wire fields have it.
 pub fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Who has a vote in [`Consortium::new`], of weight 1 each.
+pub const VOTERS: [&str; 4] = ["js-bureau", "pboc", "sh-bureau", "zj-bureau"];
+
+/// Puts changes to the vote, for the block after the decision.
+pub fn propose(changes: Vec<Kind>) -> Action {
+    propose_at(changes, 0)
+}
+
+/// Puts changes to the vote, for a height.
+pub fn propose_at(changes: Vec<Kind>, effective_height: Height) -> Action {
+    let change = |kind| wire::Change { kind: Some(kind) };
+    Action::Propose(wire::Propose {
+        changes: changes.into_iter().map(change).collect(),
+        reason: "a test".into(),
+        effective_height,
+    })
+}
+
+/// Votes on a proposal.
+pub fn vote(proposal: &TxId, approve: bool) -> Action {
+    let choice = if approve {
+        wire::VoteChoice::Approve
+    } else {
+        wire::VoteChoice::Reject
+    };
+    Action::Vote(wire::Vote {
+        proposal: proposal.to_vec(),
+        choice: choice.into(),
+    })
+}
+
+/// Two precommits of a key of a name, for two headers of one height.
+pub fn precommits(chain: &ChainId, key: &str, height: Height) -> Equivocation {
+    let said = |header: &[u8]| Statement::Vote {
+        kind: VoteKind::Precommit,
+        header: Some(HeaderHash(sm3(header))),
+    };
+    let key = secret(key);
+    let mut rng = StdRng::seed_from_u64(height);
+    let mut signed = |statement: Statement| {
+        let message = statement.signing_message(chain, height, 0);
+        let signature = key.sign(&DistinguishingId::default(), &message, &mut rng);
+        (statement, signature)
+    };
+    let (one, other) = (signed(said(b"one")), signed(said(b"other")));
+    Equivocation::new(key.public().id(), height, 0, one, other)
+}
+
+/// A member's validator with the key of a name.
+pub fn validator(org: &str, key: &str) -> wire::Validator {
+    wire::Validator {
+        org: org.into(),
+        public_key: secret(key).public().to_sec1().to_vec(),
+        endpoint: "https://127.0.0.1:7000".into(),
+    }
 }
 
 /// Registers a source.

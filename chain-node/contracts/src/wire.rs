@@ -1,14 +1,19 @@
 //! How records look on the wire.
 
 use xinqiao_ledger::{
+    governance::VoteChoice,
     ids::{GrantId, ItemCode, OrgId, Subject, UserId},
     wire,
 };
 
-use crate::record::{
-    AccessOutcome, AccessRecord, ConsentState, DeliveryRecord, DisputeState, GrantRecord,
-    GrantSigner, MemberRecord, MemberState, OrderRecord, PartRecord, PartState, RegisteredDigest,
-    SourceRecord, SourceState, SuspendedBy,
+use crate::{
+    query::{CountedVote, ProposalView},
+    record::{
+        AccessOutcome, AccessRecord, ConsentState, DeliveryRecord, DisputeState, Freeze, FrozenBy,
+        GrantRecord, GrantSigner, MemberRecord, MemberState, MisbehaviourRecord, OrderRecord,
+        PartRecord, PartState, ProposalState, RegisteredDigest, SourceRecord, SourceState,
+        SuspendedBy,
+    },
 };
 
 impl From<&MemberState> for wire::MemberStatus {
@@ -32,6 +37,80 @@ impl From<&MemberRecord> for wire::MemberState {
                 .map(OrgId::to_string)
                 .unwrap_or_default(),
             admitted_at_height: record.admitted_at,
+            suspended: matches!(
+                record.state,
+                MemberState::Frozen(Freeze {
+                    by: FrozenBy::Vote | FrozenBy::Both,
+                    ..
+                })
+            ),
+            voting_weight: record.weight,
+        }
+    }
+}
+
+impl From<&ProposalState> for wire::ProposalStatus {
+    fn from(state: &ProposalState) -> Self {
+        match state {
+            ProposalState::Open => Self::Open,
+            ProposalState::Passed { .. } => Self::Passed,
+            ProposalState::Enacted { .. } => Self::Enacted,
+            ProposalState::Rejected(_) => Self::Rejected,
+            ProposalState::Withdrawn(_) => Self::Withdrawn,
+            ProposalState::Failed { .. } => Self::Failed,
+        }
+    }
+}
+
+impl From<&CountedVote> for wire::VoteRecord {
+    fn from(counted: &CountedVote) -> Self {
+        Self {
+            org: counted.org.to_string(),
+            approve: counted.vote.choice == VoteChoice::Approve,
+            height: counted.vote.height,
+            tx_id: counted.vote.tx.to_vec(),
+            weight: counted.weight,
+        }
+    }
+}
+
+impl From<&ProposalView> for wire::ProposalState {
+    fn from(view: &ProposalView) -> Self {
+        let record = &view.record;
+        let (failure, failure_subject) = record.state.failure().unwrap_or_default();
+        Self {
+            index: record.index,
+            proposal: record.proposal.to_vec(),
+            proposer: record.proposer.to_string(),
+            proposed: Some((&view.proposed).into()),
+            proposed_at_height: record.proposed_at,
+            proposed_at_ms: record.proposed_at_time,
+            deadline_ms: record.deadline,
+            rules: Some((&record.rules).into()),
+            status: wire::ProposalStatus::from(&record.state).into(),
+            effective_height: record.state.effective().unwrap_or(0),
+            failure: failure.to_owned(),
+            failure_subject: failure_subject.to_owned(),
+            decided_at_height: record.state.ended_at().unwrap_or(0),
+            votes: view.votes.iter().map(Into::into).collect(),
+            total_weight: view.tally.total,
+            approving_weight: view.tally.approving,
+            rejecting_weight: view.tally.rejecting,
+        }
+    }
+}
+
+impl From<&MisbehaviourRecord> for wire::Misbehaviour {
+    fn from(record: &MisbehaviourRecord) -> Self {
+        Self {
+            index: record.index,
+            evidence: Some((&record.evidence).into()),
+            public_key: record.key.to_sec1().to_vec(),
+            org: record.org.to_string(),
+            reporter: record.reporter.to_string(),
+            recorded_at_height: record.recorded_at,
+            recorded_at_ms: record.recorded_at_time,
+            tx_id: record.tx.to_vec(),
         }
     }
 }

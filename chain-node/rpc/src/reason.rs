@@ -431,6 +431,50 @@ reasons! {
     en: "The delivered items or the report root are not those that the order fixed.", "Deliver the record whose root was registered when the order was placed, or reject the part.";
     zh: "交付的信息项或报告根与订单固定的不一致。", "请交付下单时已登记根的记录，或拒绝该部分。";
 
+    // --- what a contract refuses: votes and validators ---
+    VoteNeeded = "VOTE_NEEDED", PermissionDenied;
+    en: "No single member decides this: it takes a vote of the consortium.", "Put it to the vote as a proposal; only a sponsor admits and expels its institutions and source units alone.";
+    zh: "此事不能由单个成员决定，须经联盟表决。", "请提交治理提案付诸表决；仅保荐方可自行接纳和除名其机构与数据源单位。";
+    NoVote = "NO_VOTE", PermissionDenied;
+    en: "The member has no vote in the consortium.", "Ask a member with a vote to propose or to vote; the list of members shows the weights.";
+    zh: "该成员在联盟中没有表决权。", "请由有表决权的成员提案或投票；成员列表中列有各方权重。";
+    ProposalNotFound = "PROPOSAL_NOT_FOUND", NotFound;
+    en: "There is no proposal of that id.", "Check the id against the list of proposals; it is the id of the transaction that made it.";
+    zh: "不存在该标识的提案。", "请对照提案列表核对标识，即提出该提案的交易标识。";
+    ProposalClosed = "PROPOSAL_CLOSED", FailedPrecondition;
+    en: "The proposal is decided, was withdrawn, or its time to vote is over.", "Look up how it stands; to try again, make a new proposal.";
+    zh: "该提案已有结果、已撤回或表决期已过。", "请查询提案状态；如需再议，请提交新提案。";
+    ProposalNotOwned = "PROPOSAL_NOT_OWNED", PermissionDenied;
+    en: "Another member made the proposal.", "Only who made a proposal takes it back; vote against it instead.";
+    zh: "该提案由其他成员提出。", "只有提案方可以撤回；您可以投反对票。";
+    TooManyProposals = "TOO_MANY_PROPOSALS", ResourceExhausted;
+    en: "As many proposals are pending as may be, of this member or of all.", "Wait until some are decided, or withdraw one of yours.";
+    zh: "该成员或全体的待决提案数量已达上限。", "请等待部分提案有结果，或撤回自己的提案。";
+    EffectiveHeight = "EFFECTIVE_HEIGHT", FailedPrecondition;
+    en: "The height from which the changes are to hold has passed, or lies too far ahead.", "Choose a height above the tip's and within 100,000,000 blocks, or leave it out.";
+    zh: "变更的生效高度已过，或超出允许范围。", "请选择高于当前高度且不超过 100,000,000 个区块的高度，或不填写。";
+    AlreadyVoted = "ALREADY_VOTED", AlreadyExists;
+    en: "The member has voted on this proposal already.", "Nothing is to be done; a vote is cast once and is not changed.";
+    zh: "该成员已对此提案投票。", "无需处理；每个成员只投一次，且不可更改。";
+    TooManyVoters = "TOO_MANY_VOTERS", ResourceExhausted;
+    en: "As many members have a vote as may have one.", "Take the vote of a member that no longer uses it first, by setting its weight to 0.";
+    zh: "有表决权的成员数量已达上限。", "请先将不再行使表决权的成员权重设为 0。";
+    NoVotersLeft = "NO_VOTERS_LEFT", FailedPrecondition;
+    en: "Nobody in good standing would be left with a vote.", "Leave at least one active member a weight above 0, else nothing could be decided again.";
+    zh: "变更后将没有任何正常成员拥有表决权。", "请至少保留一个正常成员的权重大于 0，否则此后无法作出任何决定。";
+    ValidatorUnknown = "VALIDATOR_UNKNOWN", NotFound;
+    en: "The member runs no validator.", "Check the member against the list of validators; a vote adds one.";
+    zh: "该成员没有运行验证节点。", "请对照验证节点列表核对；新增验证节点须经表决。";
+    ValidatorCount = "VALIDATOR_COUNT", FailedPrecondition;
+    en: "The consensus engine cannot work with that many validators.", "Solo takes exactly 1, raft at least 3 and bft at least 4, of at most 128; change validators and engine in one proposal.";
+    zh: "该数量的验证节点不满足共识引擎要求。", "solo 须恰为 1 个，raft 至少 3 个，bft 至少 4 个，最多 128 个；可在同一提案中同时变更验证节点与引擎。";
+    EquivocationUnproven = "EQUIVOCATION_UNPROVEN", FailedPrecondition;
+    en: "The statements do not prove that a validator contradicted itself.", "Check that both are signed with a validator's key of that height, for this chain, and contradict each other.";
+    zh: "所附陈述不能证明验证节点自相矛盾。", "请核对两项陈述均由该高度的验证节点密钥针对本链签名，且彼此矛盾。";
+    MisbehaviourKnown = "MISBEHAVIOUR_KNOWN", AlreadyExists;
+    en: "The validator's contradiction at this height is on record already.", "Nothing is to be done; it is recorded once for each validator and height.";
+    zh: "该验证节点在此高度的矛盾陈述已有记录。", "无需处理；每个验证节点在每个高度只记录一次。";
+
     // --- why a part of an order did not come, or was found wrong ---
     RecordNotFound = "RECORD_NOT_FOUND", NotFound;
     en: "The source has no record of the subject any more.", "Ask another source; this one has to withdraw its digest.";

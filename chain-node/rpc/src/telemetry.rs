@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 /// What is logged when no filter is asked for. Refused TLS handshakes are shown: the operator has to
 /// see who knocks with a wrong certificate.
-pub const DEFAULT_FILTER: &str = "info,tonic=warn,tonic::transport::server::io_stream=debug";
+pub const DEFAULT_FILTER: &str = "info,arc_malachitebft_core_consensus=warn,tonic=warn,tonic::transport::server::io_stream=debug";
 
 /// Never logged and never traced: what these write at finer levels includes bytes of calls, and spans
 /// about exporting spans would never end.

@@ -6,7 +6,7 @@ use xinqiao_contracts::testing::*;
 use xinqiao_ledger::{
     ids::TxId,
     outcome::{Event, Outcome},
-    wire::{self, tx_body::Action},
+    wire::{self, change::Kind, tx_body::Action},
 };
 
 /// A story and what its last step comes to.
@@ -114,6 +114,31 @@ fn tell_event(event: &Event) -> String {
         }
         Event::DisputeChanged(it) => (if it.settled { "settled" } else { "disputed" }).into(),
         Event::SubjectKeyBound(_) => "subject key bound".into(),
+        Event::ProposalChanged(it) => {
+            let status = short(it.status().as_str_name(), "PROPOSAL_STATUS_");
+            let words = with("proposal", status, &it.reason);
+            with(&words, "", &it.subject)
+                .replace("  ", " ")
+                .trim_end()
+                .into()
+        }
+        Event::VoteCast(it) => {
+            let choice = if it.approve { "for" } else { "against" };
+            format!("vote {} {choice}", it.org)
+        }
+        Event::ValidatorChanged(it) => {
+            let sign = if it.key_id.is_empty() { '-' } else { '+' };
+            format!("validator {} {sign}", it.org)
+        }
+        Event::EngineChanged(it) => {
+            let engine = short(it.engine().as_str_name(), "CONSENSUS_ENGINE_");
+            format!("engine {engine}")
+        }
+        Event::ParametersChanged(_) => "parameters".into(),
+        Event::WeightChanged(it) => format!("weight {} {}", it.org, it.weight),
+        Event::MisbehaviourRecorded(it) => {
+            format!("misbehaviour {} {} by {}", it.org, it.height, it.reporter)
+        }
     }
 }
 
@@ -244,6 +269,21 @@ pub(crate) fn expel(org: &str) -> Action {
         org: org.into(),
         reason: "a test".into(),
     })
+}
+
+/// Carries changes out by a vote; what the block that did it came to by itself.
+#[track_caller]
+pub(crate) fn enacted(chain: &mut Consortium, changes: Vec<Kind>) -> Outcome {
+    let (_, outcome) = chain.enact(changes);
+    let words = tell(&outcome);
+    assert!(words.contains(&"proposal ENACTED".to_owned()), "{words:?}");
+    outcome
+}
+
+/// Expels a member by a vote.
+#[track_caller]
+pub(crate) fn voted_out(chain: &mut Consortium, org: &str) -> Outcome {
+    enacted(chain, vec![Kind::ExpelMember(org.into())])
 }
 
 pub(crate) fn suspend(source: &str) -> Action {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use xinqiao_ledger::outcome::Reason;
 
-use crate::{access, check::check, consent, digests, envelope, members, orders, sources};
+use crate::{
+    access, check::check, consent, digests, envelope, governance, members, misbehaviour, orders,
+    sources,
+};
 
 #[test]
 fn every_reason_is_some_rows() {
@@ -14,7 +17,9 @@ fn every_reason_is_some_rows() {
         consent::ROWS,
         digests::ROWS,
         envelope::ROWS,
+        governance::ROWS,
         members::ROWS,
+        misbehaviour::ROWS,
         orders::ROWS,
         sources::ROWS,
     ];

@@ -251,11 +251,11 @@ fn a_failing_store_stops_the_node_and_is_no_rejection() {
 #[test]
 fn a_state_that_no_contract_wrote_stops_the_node() {
     let mut chain = at_work();
+    let tx = chain.sign("js-bank/admin", open_user(2));
+    let context: BlockContext = chain.next();
     for value in chain.state.values_mut() {
         value.push(0);
     }
-    let tx = chain.sign("js-bank/admin", open_user(2));
-    let context: BlockContext = chain.next();
     let txs = vec![Candidate::Unverified(tx)];
     assert!(execute_block(&chain.state, &context, txs, &PlainVerifier::default()).is_err());
 }

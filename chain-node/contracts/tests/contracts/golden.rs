@@ -2,9 +2,14 @@
 
 use xinqiao_contracts::{Writes, genesis_writes, state_commitment, testing::*};
 use xinqiao_crypto::{Digest, sm3};
-use xinqiao_ledger::{ids::TxId, tx::Tx};
+use xinqiao_ledger::{
+    ids::TxId,
+    member::MemberKind,
+    tx::Tx,
+    wire::{self, change::Kind, tx_body::Action},
+};
 
-use crate::check::{at_work, deliver, grant_by_witness, place, reject, revoke};
+use crate::check::{at_work, deliver, done, enacted, grant_by_witness, place, reject, revoke};
 
 #[test]
 fn the_state_commitment_is_over_these_bytes() {
@@ -57,7 +62,7 @@ fn a_genesis_writes_these_bytes() {
     let writes = genesis_writes(&chain.genesis);
     assert_eq!(
         state_commitment(&chain.chain.0, 0, &writes).to_string(),
-        "0d7d18ee6da4fea82736ea9f84bb72fd53dbdafb525aecc979935f531a6dd6a0"
+        "bb656d4bff9caaeeb1986d5492848f0fd6d727648ba561e44495d3df8d8e7045"
     );
     assert_eq!(
         chain.commitment,
@@ -100,7 +105,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "a890523280f6b2202d0e2a8654e0c28ffe1ce03d8352d96ce7d907d2467e0e61"
+        "5727b5b1b5eecf4db313100f35e32049d7c47fc2cdb87a07f8cde5ca91a98a1f"
     );
 }
 
@@ -125,6 +130,63 @@ fn a_suspended_source_is_stored_with_who_suspended_it() {
         let encoded = hex::encode(borsh::to_vec(&state).unwrap());
         assert_eq!(encoded, bytes, "{state:?}");
     }
+}
+
+/// One of every change, voted for, and one contradiction.
+fn vote_on_everything() -> Consortium {
+    let mut chain = at_work();
+    let bureau = member("nj-bureau", MemberKind::Bureau, "32", None);
+    let orgs = ["js-bureau", "pboc", "zj-bureau"];
+    let mut changes: Vec<Kind> = orgs
+        .map(|org| Kind::SetValidator(validator(org, &format!("{org}/validator"))))
+        .to_vec();
+    changes.extend([
+        Kind::SetEngine(wire::ConsensusEngine::Bft.into()),
+        Kind::AdmitMember((&bureau).into()),
+        Kind::SuspendMember("zj-bank".into()),
+        Kind::ExpelMember("cn-mediation".into()),
+        Kind::SetParameters((&chain.parameters()).into()),
+        Kind::PublishCatalogue((&catalogue(2)).into()),
+        Kind::SetWeight(wire::VotingWeight {
+            org: "pboc".into(),
+            weight: 2,
+        }),
+    ]);
+    enacted(&mut chain, changes);
+    let back = vec![
+        Kind::ReinstateMember("zj-bank".into()),
+        Kind::RemoveValidator("pboc".into()),
+        Kind::SetEngine(wire::ConsensusEngine::Raft.into()),
+    ];
+    enacted(&mut chain, back);
+    let evidence = precommits(&chain.chain, "validator", 3);
+    let report = wire::ReportEquivocation {
+        evidence: Some((&evidence).into()),
+    };
+    done(
+        &mut chain,
+        "js-bank/agent",
+        Action::ReportEquivocation(report),
+    );
+    let refused = done(
+        &mut chain,
+        "pboc/admin",
+        propose(vec![Kind::SuspendMember("js-bank".into())]),
+    );
+    for org in ["sh-bureau", "js-bureau"] {
+        done(&mut chain, &format!("{org}/admin"), vote(&refused, false));
+    }
+    chain
+}
+
+#[test]
+fn a_story_of_votes_comes_to_this_state() {
+    let chain = vote_on_everything();
+    assert_eq!(
+        chain.commitment.to_string(),
+        "69f956ddf54b81c95625124c37614fc480b26fedef1c61bb52ef7fb45f21e9c1"
+    );
+    assert_eq!(vote_on_everything().state, chain.state);
 }
 
 #[test]

@@ -8,9 +8,9 @@ use xinqiao_ledger::{
 };
 
 use crate::check::{
-    Row, accept, cancel, check, close_user, confirm, deliver, done, expel, freeze, granted,
-    ordered, ordered_on, pause, place, reject, request, resume, retire, revoke, row, suspend,
-    unfreeze,
+    Row, accept, cancel, check, close_user, confirm, deliver, done, freeze, granted, ordered,
+    ordered_on, pause, place, reject, request, resume, retire, revoke, row, suspend, unfreeze,
+    voted_out,
 };
 
 /// Places an order under a fresh grant, each with a change.
@@ -300,7 +300,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "an expelled institution's order is refused, and recorded",
         |c| {
-            done(c, "pboc/admin", expel("js-bank"));
+            voted_out(c, "js-bank");
             attempt(c, AGENT, |_| {}, |_| {})
         },
         &["refused MEMBER_EXPELLED js-bank"],
@@ -476,7 +476,7 @@ pub(crate) const ROWS: &[Row] = &[
         "nothing is delivered to an expelled institution",
         |c| {
             let (_, order) = ordered(c);
-            done(c, "pboc/admin", expel("js-bank"));
+            voted_out(c, "js-bank");
             c.run("sh-bureau/holder", deliver(&order, 0))
         },
         &["part 0 CONSENT_REVOKED MEMBER_EXPELLED"],

@@ -19,8 +19,8 @@ use xinqiao_ledger::{
 
 use crate::check::{
     accept, answer, assert_rejections_untouched, at_work, cancel, close_user, decline, deliver,
-    expel, freeze, granted, pause, place, reject, request, resume, retire, revoke, suspend,
-    unfreeze, verdict,
+    freeze, granted, pause, place, reject, request, resume, retire, revoke, suspend, unfreeze,
+    verdict,
 };
 
 const SIGNERS: &[&str] = &[
@@ -69,6 +69,7 @@ struct Things {
     standing: TxId,
     grants: Vec<TxId>,
     orders: Vec<TxId>,
+    proposals: Vec<TxId>,
 }
 
 impl Things {
@@ -80,6 +81,7 @@ impl Things {
             standing,
             grants: vec![standing],
             orders: Vec::new(),
+            proposals: Vec::new(),
         }
     }
 
@@ -98,6 +100,11 @@ impl Things {
                         let id = TxId::parse("grant", &it.grant).unwrap();
                         self.grants.retain(|grant| *grant != id);
                         self.grants.push(id);
+                    }
+                    Event::ProposalChanged(it) => {
+                        let id = TxId::parse("proposal", &it.proposal).unwrap();
+                        self.proposals.retain(|proposal| *proposal != id);
+                        self.proposals.push(id);
                     }
                     _ => {}
                 }
@@ -171,8 +178,16 @@ fn action(chain: &Consortium, things: &Things, deed: &Deed) -> (&'static str, Ac
                 register_digests("sh-tax", &["tax"], &subjects, day),
             )
         }
-        22 if deed.which < 4 => ("pboc/admin", expel("sh-bureau")),
-        22 if deed.which < 8 => ("js-bank/admin", close_user(1)),
+        22 if deed.which < 4 => {
+            let out = wire::change::Kind::ExpelMember("zj-bureau".into());
+            ("pboc/admin", propose(vec![out]))
+        }
+        22 if deed.which < 128 => {
+            let by = ["pboc/admin", "sh-bureau/admin", "js-bureau/admin"];
+            let proposal = some(&things.proposals, deed.which);
+            (by[deed.part as usize], vote(&proposal, deed.which & 3 != 0))
+        }
+        22 if deed.which < 132 => ("js-bank/admin", close_user(1)),
         22 => ("js-bank/admin", open_user(1 + u64::from(deed.which % 3))),
         _ => {
             let refusal = wire::RecordRefusal {

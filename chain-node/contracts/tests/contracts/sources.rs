@@ -3,15 +3,13 @@
 use xinqiao_contracts::{query, testing::*};
 use xinqiao_ledger::{
     catalogue::Catalogue,
-    wire::{self, tx_body::Action},
+    wire::{self, change::Kind, tx_body::Action},
 };
 
-use crate::check::{Row, at_work, check, done, retire, row, suspend, tell};
+use crate::check::{Row, at_work, check, done, enacted, retire, row, suspend, tell};
 
 fn publish(catalogue: &Catalogue) -> Action {
-    Action::PublishCatalogue(wire::PublishCatalogue {
-        catalogue: Some(catalogue.into()),
-    })
+    propose(vec![Kind::PublishCatalogue(catalogue.into())])
 }
 
 fn wider() -> Catalogue {
@@ -22,14 +20,14 @@ fn wider() -> Catalogue {
 
 pub(crate) const ROWS: &[Row] = &[
     row(
-        "the regulator publishes the next catalogue",
-        |c| c.run("pboc/admin", publish(&wider())),
-        &["catalogue 2"],
+        "a vote publishes the next catalogue",
+        |c| enacted(c, vec![Kind::PublishCatalogue((&wider()).into())]),
+        &["proposal ENACTED", "catalogue 2"],
     ),
     row(
-        "nobody else publishes one",
-        |c| c.run("sh-bureau/admin", publish(&wider())),
-        &["rejected ROLE_DENIED"],
+        "nobody publishes one alone",
+        |c| c.run("pboc/admin", publish(&wider())),
+        &["proposal OPEN"],
     ),
     row(
         "versions follow each other",
@@ -62,7 +60,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "a new item can be declared",
         |c| {
-            done(c, "pboc/admin", publish(&wider()));
+            enacted(c, vec![Kind::PublishCatalogue((&wider()).into())]);
             c.run(
                 "sh-bureau/admin",
                 register_source("sh-water", "sh-bureau", &["water"]),

@@ -2,13 +2,15 @@
 //! one place where a header's roots are computed.
 
 use xinqiao_contracts::{
-    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, state_commitment,
+    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, next_validators,
+    parameters, state_commitment,
 };
 use xinqiao_crypto::{Digest, KeyId, merkle};
 use xinqiao_ledger::{
     block::{Header, outcome_root},
     ids::{Height, TimeMs, TxId},
     outcome::{Outcome, Reason},
+    validators::ValidatorSet,
 };
 
 use crate::{error::Error, write::Store};
@@ -33,6 +35,8 @@ pub struct Execution {
     outcomes: Vec<Outcome>,
     pub(crate) encoded: Vec<Vec<u8>>,
     pub(crate) writes: Writes,
+    /// The validators from the next height on, if this block changes them.
+    pub(crate) next_validators: Option<ValidatorSet>,
 }
 
 impl Execution {
@@ -44,6 +48,11 @@ impl Execution {
     /// The transactions' ids, in order.
     pub fn ids(&self) -> &[TxId] {
         &self.ids
+    }
+
+    /// The transactions as they were signed, in order.
+    pub fn encoded_txs(&self) -> &[Vec<u8>] {
+        &self.txs
     }
 
     /// What the block came to: its own outcome, then one for each transaction.
@@ -88,18 +97,21 @@ impl Store {
             .iter()
             .map(bytes_and_id)
             .unzip::<_, _, Vec<Vec<u8>>, Vec<_>>();
+        let reader = self.reader();
+        let view = reader.view();
         let context = BlockContext {
             chain: self.chain(),
             height: slot.height,
             time: slot.time,
-            parameters: self.genesis().parameters,
+            parameters: parameters(&view)?,
         };
-        let reader = self.reader();
         let Executed {
             outcomes,
             encoded,
             writes,
-        } = execute_block(&reader.view(), &context, candidates, verifier)?;
+        } = execute_block(&view, &context, candidates, verifier)?;
+        let id = self.validators().distinguishing_id();
+        let next_validators = next_validators(&view, &writes, id)?;
         let header = Header {
             chain: self.chain(),
             height: slot.height,
@@ -111,6 +123,9 @@ impl Store {
             state_commitment: state_commitment(&tip.commitment, slot.height, &writes),
             history_root: self.history_root(),
             validator_set: self.validators().hash(),
+            next_validators: (next_validators.as_ref())
+                .unwrap_or(self.validators())
+                .hash(),
             proposer: slot.proposer,
         };
         Ok(Execution {
@@ -120,6 +135,7 @@ impl Store {
             outcomes,
             encoded,
             writes,
+            next_validators,
         })
     }
 }

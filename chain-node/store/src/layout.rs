@@ -4,13 +4,16 @@
 //! that came over the wire.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use xinqiao_crypto::{Digest, Frontier};
-use xinqiao_ledger::ids::{HeaderHash, Height, TimeMs};
+use xinqiao_crypto::{Digest, Frontier, PublicKey};
+use xinqiao_ledger::{
+    ids::{HeaderHash, Height, TimeMs},
+    validators::{Engine, ValidatorSet},
+};
 
 use crate::error::Error;
 
 /// Version of this layout.
-pub(crate) const LAYOUT: u32 = 1;
+pub(crate) const LAYOUT: u32 = 2;
 
 /// The contracts' state: their keys, their values.
 pub(crate) const STATE: &str = "state";
@@ -24,11 +27,14 @@ pub(crate) const OUTCOMES: &str = "outcomes";
 pub(crate) const TXS: &str = "txs";
 /// Level and index → digest of a complete subtree of the history.
 pub(crate) const HISTORY: &str = "history";
+/// First height → [`StoredSet`] in force from there on.
+pub(crate) const EPOCHS: &str = "epochs";
 /// What there is one of.
 pub(crate) const META: &str = "meta";
 
 /// Every column family with height or digest keys that a block adds to.
-pub(crate) const FAMILIES: [&str; 7] = [STATE, HEADERS, BODIES, OUTCOMES, TXS, HISTORY, META];
+pub(crate) const FAMILIES: [&str; 8] =
+    [STATE, HEADERS, BODIES, OUTCOMES, TXS, HISTORY, EPOCHS, META];
 
 pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_CHAIN: &[u8] = b"chain";
@@ -54,6 +60,22 @@ pub(crate) struct StoredTip {
     pub(crate) tip: Tip,
     /// The history tree over the hashes of all headers up to the tip.
     pub(crate) frontier: Frontier,
+}
+
+/// A set of validators.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct StoredSet {
+    pub(crate) engine: Engine,
+    pub(crate) keys: Vec<PublicKey>,
+}
+
+impl From<&ValidatorSet> for StoredSet {
+    fn from(set: &ValidatorSet) -> Self {
+        Self {
+            engine: set.engine(),
+            keys: set.keys().iter().map(|(_, key)| *key).collect(),
+        }
+    }
 }
 
 /// A header with its certificate, both as wire bytes.

@@ -6,7 +6,7 @@ use prost::Message;
 use rocksdb::{IteratorMode, ReadOptions, Snapshot};
 use xinqiao_contracts::{StateFault, StateRead, state::Pairs};
 use xinqiao_crypto::{
-    Digest, NodeSource,
+    Digest, DistinguishingId, NodeSource,
     merkle::{self, PathError},
 };
 use xinqiao_ledger::{
@@ -14,6 +14,7 @@ use xinqiao_ledger::{
     ids::{ChainId, HeaderHash, Height, TxId},
     outcome::Outcome,
     receipt::Path,
+    validators::{Epochs, ValidatorSet},
     wire,
 };
 
@@ -21,8 +22,8 @@ use crate::{
     database::Database,
     error::Error,
     layout::{
-        BODIES, HEADERS, HISTORY, META, META_CHAIN, META_HALTED, META_TIP, OUTCOMES, STATE,
-        StoredHeader, StoredTip, TXS, Tip, decode, height_key, node_key, place_of,
+        BODIES, EPOCHS, HEADERS, HISTORY, META, META_CHAIN, META_HALTED, META_TIP, OUTCOMES, STATE,
+        StoredHeader, StoredSet, StoredTip, TXS, Tip, decode, height_key, node_key, place_of,
     },
 };
 
@@ -97,6 +98,57 @@ impl Reader {
                 String::from_utf8(bytes).map_err(|fault| Error::damaged(0, fault.to_string()))
             })
             .transpose()
+    }
+
+    /// The validators in force at every height up to the next, who sign under that distinguishing
+    /// id.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn epochs(&self, id: &DistinguishingId) -> Result<Epochs, Error> {
+        let mut epochs: Option<Epochs> = None;
+        for pair in self.db.pairs(EPOCHS) {
+            let (key, value) = pair?;
+            let from = <[u8; 8]>::try_from(&key[..])
+                .map(Height::from_be_bytes)
+                .map_err(|_| Error::damaged(0, "the first height of validators"))?;
+            let StoredSet { engine, keys } = decode(from, "validators", &value)?;
+            let set = ValidatorSet::new(engine, keys, id.clone())
+                .map_err(|fault| Error::damaged(from, fault))?;
+            match &mut epochs {
+                None if from == 1 => epochs = Some(Epochs::begin(set)),
+                None => return Err(Error::damaged(from, "the first validators are missing")),
+                Some(epochs) => epochs.push(from, set),
+            }
+        }
+        epochs.ok_or_else(|| Error::damaged(0, "there are no validators"))
+    }
+
+    /// The changes of validators above a height, oldest first: up to `limit`, up to the tip.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn handovers(
+        &self,
+        id: &DistinguishingId,
+        after: Height,
+        limit: usize,
+    ) -> Result<Vec<wire::Handover>, Error> {
+        let epochs = self.epochs(id)?;
+        let changes = epochs.all().iter().skip(1);
+        let wanted = changes.filter(|(from, _)| from - 1 > after).take(limit);
+        wanted
+            .map(|(from, set)| {
+                let height = from - 1;
+                let head = (self.head(height)?)
+                    .ok_or_else(|| Error::damaged(height, "the header is missing"))?;
+                Ok(wire::Handover {
+                    header: head.encoded,
+                    certificate: Some(head.certificate),
+                    validators: Some(set.into()),
+                })
+            })
+            .collect()
     }
 
     /// A consistent view of the state at the tip.

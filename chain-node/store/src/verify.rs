@@ -47,7 +47,7 @@ pub fn verify(
     let reader = store.reader();
     let mut txs = 0;
     for height in 1..=store.tip().height {
-        let certified = check_block(&reader, height, store.validators())?;
+        let certified = check_block(&reader, height, store.epochs().at(height))?;
         let block = (reader.block(height)?)
             .ok_or_else(|| Error::damaged(height, "the block is missing"))?;
         txs += block.txs.len() as u64;

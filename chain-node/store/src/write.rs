@@ -10,9 +10,10 @@ use rocksdb::WriteBatch;
 use xinqiao_contracts::{Writes, genesis_writes, state_commitment};
 use xinqiao_crypto::{Digest, Frontier, merkle};
 use xinqiao_ledger::{
-    block::{Certificate, Certified, Header, ValidatorSet},
+    block::{Certificate, Certified, Header},
     genesis::Genesis,
     ids::{ChainId, Height},
+    validators::{Epochs, ValidatorSet},
     wire,
 };
 
@@ -21,9 +22,9 @@ use crate::{
     error::Error,
     execution::Execution,
     layout::{
-        BODIES, FAMILIES, HEADERS, HISTORY, LAYOUT, META, META_CHAIN, META_HALTED, META_LAYOUT,
-        META_TIP, OUTCOMES, STATE, StoredHeader, StoredTip, TXS, Tip, encode, height_key, node_key,
-        place_value,
+        BODIES, EPOCHS, FAMILIES, HEADERS, HISTORY, LAYOUT, META, META_CHAIN, META_HALTED,
+        META_LAYOUT, META_TIP, OUTCOMES, STATE, StoredHeader, StoredSet, StoredTip, TXS, Tip,
+        encode, height_key, node_key, place_value,
     },
     read::Reader,
 };
@@ -37,7 +38,7 @@ pub struct Store {
     path: PathBuf,
     genesis: Arc<Genesis>,
     chain: ChainId,
-    validators: ValidatorSet,
+    epochs: Epochs,
     tip: StoredTip,
     poisoned: bool,
 }
@@ -68,7 +69,7 @@ impl Store {
         durability: Durability,
     ) -> Result<Self, Error> {
         genesis.check()?;
-        let validators = genesis.validator_set()?;
+        let first = genesis.validator_set()?;
         let chain = genesis.chain_id();
         let db = Arc::new(Database::open(path, durability)?);
         let reader = Reader {
@@ -77,7 +78,7 @@ impl Store {
         match reader.chain()? {
             None => {
                 check_empty(&db)?;
-                begin(&db, genesis, chain)?;
+                begin(&db, genesis, chain, &first)?;
             }
             Some(found) if found != chain => {
                 return Err(Error::OtherChain {
@@ -90,13 +91,20 @@ impl Store {
         }
         check_layout(&db, path)?;
         let tip = reader.stored_tip()?;
-        check_recent(&reader, &tip, genesis, chain, &validators)?;
+        let epochs = reader.epochs(&genesis.distinguishing_id)?;
+        if epochs.all()[0] != (1, first) {
+            return Err(Error::damaged(
+                0,
+                "the first validators are not the genesis'",
+            ));
+        }
+        check_recent(&reader, &tip, genesis, chain, &epochs)?;
         Ok(Self {
             db,
             path: path.to_owned(),
             genesis: Arc::clone(genesis),
             chain,
-            validators,
+            epochs,
             tip,
             poisoned: false,
         })
@@ -117,9 +125,14 @@ impl Store {
         &self.genesis
     }
 
-    /// The validators in force.
+    /// The validators in force at the next height.
     pub fn validators(&self) -> &ValidatorSet {
-        &self.validators
+        self.epochs.last()
+    }
+
+    /// The validators in force at every height up to the next.
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
     /// Root over the hashes of all headers up to the tip: the next header's history root.
@@ -179,8 +192,15 @@ impl Store {
                 batch.put_cf(history, node_key(node.level, node.index), node.digest);
             });
         batch.put_cf(self.db.family(META), META_TIP, encode(&next));
+        let (from, set) = (header.height + 1, execution.next_validators);
+        if let Some(set) = &set {
+            put_epoch(&self.db, &mut batch, from, set);
+        }
         self.write(batch)?;
         self.tip = next;
+        if let Some(set) = set {
+            self.epochs.push(from, set);
+        }
         Ok(self.tip.tip)
     }
 
@@ -270,7 +290,12 @@ fn check_empty(db: &Database) -> Result<(), Error> {
 }
 
 /// Writes the genesis' state and the tip before the first block, all at once.
-fn begin(db: &Database, genesis: &Genesis, chain: ChainId) -> Result<(), Error> {
+fn begin(
+    db: &Database,
+    genesis: &Genesis,
+    chain: ChainId,
+    first: &ValidatorSet,
+) -> Result<(), Error> {
     let writes = genesis_writes(genesis);
     let tip = StoredTip {
         tip: Tip::genesis(chain, genesis.time, state_commitment(&chain.0, 0, &writes)),
@@ -278,11 +303,17 @@ fn begin(db: &Database, genesis: &Genesis, chain: ChainId) -> Result<(), Error> 
     };
     let mut batch = WriteBatch::default();
     put_state(db, &mut batch, &writes);
+    put_epoch(db, &mut batch, 1, first);
     let meta = db.family(META);
     batch.put_cf(meta, META_LAYOUT, LAYOUT.to_be_bytes());
     batch.put_cf(meta, META_CHAIN, chain.as_bytes());
     batch.put_cf(meta, META_TIP, encode(&tip));
     db.write(batch)
+}
+
+fn put_epoch(db: &Database, batch: &mut WriteBatch, from: Height, set: &ValidatorSet) {
+    let stored = StoredSet::from(set);
+    batch.put_cf(db.family(EPOCHS), height_key(from), encode(&stored));
 }
 
 fn put_state(db: &Database, batch: &mut WriteBatch, writes: &Writes) {
@@ -318,12 +349,15 @@ fn check_recent(
     stored: &StoredTip,
     genesis: &Genesis,
     chain: ChainId,
-    validators: &ValidatorSet,
+    epochs: &Epochs,
 ) -> Result<(), Error> {
     let tip = &stored.tip;
     let damaged = |height, what: &str| Err(Error::damaged(height, what));
     if stored.frontier.size() != tip.height {
         return damaged(tip.height, "the history does not end at the tip");
+    }
+    if epochs.last_from() > tip.height + 1 {
+        return damaged(tip.height, "validators take over above the tip");
     }
     if reader.db.has_from(HEADERS, &height_key(tip.height + 1))? {
         return damaged(tip.height + 1, "a block is stored above the tip");
@@ -338,7 +372,7 @@ fn check_recent(
     let mut expected = tip.hash;
     let lowest = tip.height.saturating_sub(CHECKED_ON_OPEN - 1).max(1);
     for height in (lowest..=tip.height).rev() {
-        let header = check_block(reader, height, validators)?;
+        let header = check_block(reader, height, epochs.at(height))?;
         if header.hash() != expected {
             return damaged(
                 height,

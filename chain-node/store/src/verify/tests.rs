@@ -6,7 +6,7 @@ use xinqiao_contracts::testing::{Consortium, PlainVerifier, open_user, secret};
 use xinqiao_ledger::block::Certificate;
 
 use super::*;
-use crate::layout::{BODIES, HEADERS, HISTORY, META, OUTCOMES, STATE, TXS};
+use crate::layout::{BODIES, EPOCHS, HEADERS, HISTORY, META, OUTCOMES, STATE, TXS};
 
 fn chain() -> (TempDir, Arc<Genesis>) {
     let mut consortium = Consortium::new();
@@ -29,6 +29,7 @@ fn chain() -> (TempDir, Arc<Genesis>) {
         let id = &genesis.distinguishing_id;
         let certificate = Certificate {
             height,
+            round: 0,
             header: header.hash(),
             signatures: vec![Certificate::sign(&header, &key, id, &mut rand::rng())],
         };
@@ -48,7 +49,7 @@ fn one_flipped_bit_in_any_pair_of_any_family_is_found() {
     let (disk, genesis) = chain();
     let whole = check(&disk, &genesis).unwrap();
     let mut flipped = 0;
-    for family in [STATE, HEADERS, BODIES, OUTCOMES, TXS, HISTORY, META] {
+    for family in [STATE, HEADERS, BODIES, OUTCOMES, TXS, HISTORY, EPOCHS, META] {
         let db = Database::open(disk.path(), Durability::Synced).unwrap();
         let pairs: Vec<_> = db.pairs(family).collect::<Result<_, _>>().unwrap();
         drop(db);

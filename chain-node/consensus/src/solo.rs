@@ -1,170 +1,138 @@
 //! `solo`: one validator that decides alone. For development, tests and simulation.
 //!
-//! A block is formed as soon as the engine is free and something waits, or a deadline is due; there
-//! is no interval. While one block is under way, transactions gather for the next.
+//! A block is formed as soon as the engine is free and something waits; there is no interval. While
+//! one block is under way, transactions gather for the next. It keeps no log: what it signs is shown
+//! to nobody before the block is on disk, so after a crash nothing is left that it could contradict.
 
+use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
     block::Certificate,
-    ids::{HeaderHash, Height, TimeMs},
+    ids::{ChainId, HeaderHash, Height},
+    validators::ValidatorSet,
+    vote::commit_message,
 };
 
 use crate::{
-    engine::{Effect, Effects, Engine, Error, Input, Position, Slot},
-    time::{self, TimeFault},
+    engine::{Effect, Engine, Error, Input, Message},
+    sign::{Signer, Verifier},
+    wire::{Malformed, Refused},
 };
 
 /// The engine of a single validator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Solo {
-    position: Position,
-    /// Whether transactions wait that no block under way takes up.
-    waiting: bool,
-    state: State,
+#[derive(Debug)]
+pub struct Solo<S> {
+    chain: ChainId,
+    signer: S,
+    height: Height,
+    phase: Phase,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
     Free,
-    Building(Slot),
-    Signing { height: Height, header: HeaderHash },
-    Committing { height: Height },
+    Building,
+    Committed,
 }
 
-impl State {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Building(_) => "building",
-            Self::Signing { .. } => "signing",
-            Self::Committing { .. } => "committing",
-        }
+/// What a single validator says to others: there are no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {}
+
+impl Message for Silence {
+    type Verified = Self;
+
+    fn encode(&self) -> Vec<u8> {
+        match *self {}
+    }
+
+    fn decode(_: &[u8]) -> Result<Self, Malformed> {
+        Err(Malformed::Encoding)
+    }
+
+    fn height(&self) -> Height {
+        match *self {}
+    }
+
+    fn proposes(&self) -> Vec<HeaderHash> {
+        match *self {}
+    }
+
+    fn verify(
+        self,
+        _: KeyId,
+        _: &ChainId,
+        _: &ValidatorSet,
+        _: &impl Verifier,
+    ) -> Result<Self, Refused> {
+        match self {}
     }
 }
 
-impl Solo {
-    /// An engine of a chain that stands there.
-    pub fn new(position: Position) -> Self {
+impl<S: Signer> Solo<S> {
+    /// An engine that signs as the validator of a chain; it waits for [`Input::Start`].
+    pub fn new(chain: ChainId, signer: S) -> Self {
         Self {
-            position,
-            waiting: false,
-            state: State::Free,
+            chain,
+            signer,
+            height: 0,
+            phase: Phase::Free,
         }
     }
 
-    /// Begins a block if there is cause, or asks to be woken when there will be.
-    fn consider(&mut self, now: TimeMs) -> Effects {
-        if self.state != State::Free {
-            return Vec::new();
-        }
-        let due = self.position.deadline.is_some_and(|at| at <= now);
-        if !self.waiting && !due {
-            return self
-                .position
-                .deadline
-                .map(Effect::WakeAt)
-                .into_iter()
-                .collect();
-        }
-        match time::next(self.position.time, now) {
-            Ok(time) => {
-                let slot = Slot {
-                    height: self.position.height + 1,
-                    time,
-                };
-                self.waiting = false;
-                self.state = State::Building(slot);
-                vec![Effect::Build(slot)]
-            }
-            Err(TimeFault::Ahead { by_ms }) => vec![
-                Effect::ClockBehind { by_ms },
-                Effect::WakeAt(now + (by_ms - time::MAX_AHEAD_MS)),
-            ],
-            // Only after the last millisecond that 64 bits can tell.
-            Err(TimeFault::NotLater { .. }) => Vec::new(),
-        }
+    fn begin(&mut self) -> Vec<Effect<Silence>> {
+        self.phase = Phase::Building;
+        vec![Effect::Build {
+            height: self.height,
+            round: 0,
+        }]
+    }
+
+    fn certify(&mut self, header: HeaderHash) -> Vec<Effect<Silence>> {
+        let message = commit_message(&self.chain, self.height, 0, &header);
+        let signature = self.signer.sign(&message);
+        self.phase = Phase::Committed;
+        vec![Effect::Commit(Certificate {
+            height: self.height,
+            round: 0,
+            header,
+            signatures: vec![(self.signer.validator(), signature)],
+        })]
     }
 }
 
-impl Engine for Solo {
-    fn handle(&mut self, input: Input) -> Result<Effects, Error> {
-        match (&self.state, input) {
-            (_, Input::Waiting { now }) => {
-                self.waiting = true;
-                Ok(self.consider(now))
-            }
-            (_, Input::Tick { now }) => Ok(self.consider(now)),
-            (_, Input::Deadline { at, now }) => {
-                let known = self.position.deadline;
-                self.position.deadline = Some(known.map_or(at, |known| known.min(at)));
-                Ok(self.consider(now))
-            }
-            (State::Building(slot), Input::Built(header)) => {
-                if header.height != slot.height {
-                    return Err(Error::OtherBlock {
-                        expected: slot.height,
-                        got: header.height,
-                    });
-                }
-                if header.time != slot.time {
-                    return Err(Error::OtherTime {
-                        expected: slot.time,
-                        got: header.time,
-                    });
-                }
-                let (height, header) = (header.height, header.hash());
-                self.state = State::Signing { height, header };
-                Ok(vec![Effect::Sign { height, header }])
-            }
-            (
-                State::Signing { height, header },
-                Input::Signed {
-                    validator,
-                    signature,
-                },
-            ) => {
-                let certificate = Certificate {
-                    height: *height,
-                    header: *header,
-                    signatures: vec![(validator, signature)],
-                };
-                self.state = State::Committing { height: *height };
-                Ok(vec![Effect::Commit(certificate)])
-            }
-            (
-                State::Committing { height },
-                Input::Committed {
-                    position,
-                    waiting,
-                    now,
-                },
-            ) => {
-                if position.height != *height {
-                    return Err(Error::OtherBlock {
-                        expected: *height,
-                        got: position.height,
-                    });
-                }
-                self.position = position;
-                self.waiting = waiting;
-                self.state = State::Free;
-                Ok(self.consider(now))
-            }
-            (state, input) => Err(Error::Unexpected {
-                input: match input {
-                    Input::Built(_) => "a built block",
-                    Input::Signed { .. } => "a signature",
-                    Input::Committed { .. } => "a committed block",
-                    Input::Waiting { .. } | Input::Tick { .. } | Input::Deadline { .. } => {
-                        "the time"
-                    }
-                },
-                state: state.name(),
+impl<S: Signer> Engine for Solo<S> {
+    type Message = Silence;
+
+    fn handle(&mut self, input: Input<Silence>) -> Result<Vec<Effect<Silence>>, Error> {
+        match input {
+            Input::Start { height, .. } if height <= self.height => Err(Error::NotAbove {
+                current: self.height,
+                got: height,
             }),
+            Input::Start { height, work, .. } => {
+                self.height = height;
+                self.phase = Phase::Free;
+                Ok(if work { self.begin() } else { Vec::new() })
+            }
+            Input::Work if self.height > 0 && self.phase == Phase::Free => Ok(self.begin()),
+            Input::Built { height, header, .. } if height == self.height => {
+                if self.phase != Phase::Building {
+                    return Err(Error::NotAsked(header));
+                }
+                Ok(self.certify(header))
+            }
+            Input::Judged { header, .. } => Err(Error::NotAsked(header)),
+            Input::Message { message, .. } => match message {},
+            Input::Work
+            | Input::Built { .. }
+            | Input::Timeout(_)
+            | Input::Flushed { .. }
+            | Input::Connected { .. } => Ok(Vec::new()),
         }
     }
 
-    fn position(&self) -> Position {
-        self.position
+    fn height(&self) -> Height {
+        self.height
     }
 }
 

@@ -10,9 +10,9 @@ use arc_malachitebft_core_types as core;
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::{LinearTimeouts, NilOrVal, Round, SignedExtension, VoteType, VotingPower};
 use xinqiao_crypto::{KeyId, PublicKey, Signature, SignatureError};
-use xinqiao_ledger::ids;
+use xinqiao_ledger::{ids, validators::ValidatorSet, vote::VoteKind};
 
-use crate::electorate::{Electorate, turn};
+use crate::turn::turn;
 
 /// The types of this chain's consensus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,19 +37,6 @@ pub struct BlockId(pub ids::HeaderHash);
 /// No part is ever given to the core: bodies are the host's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoPart;
-
-/// Prevote or precommit.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
-#[borsh(use_discriminant = true)]
-#[repr(u8)]
-pub enum VoteKind {
-    /// This validator holds the header for valid.
-    Prevote = 2,
-    /// This validator saw a quorum of prevotes for the header and is locked on it.
-    Precommit = 3,
-}
 
 /// A vote without its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -107,14 +94,13 @@ pub(crate) struct Validator {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Validators(Arc<[Validator]>);
 
-impl From<&Electorate> for Validators {
-    fn from(electorate: &Electorate) -> Self {
-        let validators = electorate.validators().iter();
-        let validator = |(voter, key): &(Voter, PublicKey)| Validator {
-            voter: *voter,
+impl From<&ValidatorSet> for Validators {
+    fn from(set: &ValidatorSet) -> Self {
+        let validator = |(id, key): &(KeyId, PublicKey)| Validator {
+            voter: Voter(*id),
             key: *key,
         };
-        Self(validators.map(validator).collect())
+        Self(set.keys().iter().map(validator).collect())
     }
 }
 

@@ -8,18 +8,24 @@ use arc_malachitebft_core_consensus::{
 };
 use arc_malachitebft_core_types as core;
 use core::{CertificateError, NilOrVal, Round, SignedMessage, Timeout, ValidatorSet as _};
-use xinqiao_ledger::ids::{ChainId, Height};
+use xinqiao_consensus::{Error, Signer, Timer};
+use xinqiao_crypto::KeyId;
+use xinqiao_ledger::{
+    block::Certificate,
+    ids::{ChainId, Height},
+    validators::Engine,
+    vote::{Equivocation, VoteKind},
+};
 
 use crate::{
-    certificate::CommitCertificate,
-    context::{self, BlockId, Chain, Proposal, Validators, VoteKind, Voter},
-    engine::{Effect, Error},
-    evidence::Evidence,
+    context::{self, BlockId, Chain, Proposal, Validators, Voter},
     message::{Message, Signed, ascending},
-    sign::Signer,
-    timer::{Timeouts, Timer},
+    timer::{Timeouts, timer_of_core},
+    turn::honest,
     wal::{Entry, Event},
 };
+
+type Effect = xinqiao_consensus::Effect<Message>;
 
 /// Everything about carrying effects out that is not the core's.
 pub(crate) struct Desk<S> {
@@ -99,7 +105,7 @@ impl<S: Signer> Desk<S> {
     }
 
     pub(crate) fn voter(&self) -> Voter {
-        self.signer.voter()
+        Voter(self.signer.validator())
     }
 
     pub(crate) fn is_decided(&self) -> bool {
@@ -192,15 +198,15 @@ impl<S: Signer> Desk<S> {
     }
 
     /// Says something to one validator, once the log is on disk.
-    pub(crate) fn say_to(&mut self, to: Voter, message: Message) {
+    pub(crate) fn say_to(&mut self, to: KeyId, message: Message) {
         self.hold(Effect::Send { to, message });
     }
 
-    pub(crate) fn accuse(&mut self, evidence: Evidence) {
-        self.effects.push(Effect::Accuse(evidence));
+    pub(crate) fn accuse(&mut self, equivocation: Equivocation) {
+        self.effects.push(Effect::Accuse(equivocation));
     }
 
-    pub(crate) fn behind(&mut self, validator: Voter, height: Height) {
+    pub(crate) fn behind(&mut self, validator: KeyId, height: Height) {
         self.effects.push(Effect::Behind { validator, height });
     }
 
@@ -246,7 +252,7 @@ impl<S: Signer> Desk<S> {
                 resume.resume_with(())
             }
             CoreEffect::CancelTimeout(timeout, resume) => {
-                if let Some(timer) = Timer::of_core(self.height, timeout) {
+                if let Some(timer) = timer_of_core(self.height, timeout) {
                     self.effects.push(Effect::CancelTimer(timer));
                 }
                 resume.resume_with(())
@@ -309,16 +315,16 @@ impl<S: Signer> Desk<S> {
             CoreEffect::VerifySignature(_, _, resume) => resume.resume_with(true),
             CoreEffect::VerifyCommitCertificate(certificate, set, _, resume) => {
                 let voters = certificate.commit_signatures.iter().map(|one| one.address);
-                resume.resume_with(distinct(voters, &set, quorum(set.count())))
+                resume.resume_with(distinct(voters, &set, Engine::Bft.quorum(set.count())))
             }
             CoreEffect::VerifyPolkaCertificate(certificate, set, _, resume) => {
                 let voters = certificate.polka_signatures.iter().map(|one| one.address);
-                resume.resume_with(distinct(voters, &set, quorum(set.count())))
+                resume.resume_with(distinct(voters, &set, Engine::Bft.quorum(set.count())))
             }
             CoreEffect::VerifyRoundCertificate(certificate, set, _, resume) => {
                 let least = match certificate.cert_type {
-                    core::RoundCertificateType::Skip => set.count() / 3 + 1,
-                    core::RoundCertificateType::Precommit => quorum(set.count()),
+                    core::RoundCertificateType::Skip => honest(set.count()),
+                    core::RoundCertificateType::Precommit => Engine::Bft.quorum(set.count()),
                 };
                 let voters = certificate.round_signatures.iter().map(|one| one.address);
                 resume.resume_with(distinct(voters, &set, least))
@@ -342,7 +348,7 @@ impl<S: Signer> Desk<S> {
     }
 
     fn schedule(&mut self, timeout: Timeout) {
-        let Some(timer) = Timer::of_core(self.height, timeout) else {
+        let Some(timer) = timer_of_core(self.height, timeout) else {
             return;
         };
         let after_ms = self.timeouts.of(timer);
@@ -357,13 +363,12 @@ impl<S: Signer> Desk<S> {
         let signatures = certificate.commit_signatures.into_iter();
         self.phase = Phase::Decided;
         self.effects.push(Effect::CancelTimers);
-        self.effects.push(Effect::Commit(CommitCertificate {
+        let signatures = signatures.map(|one| (one.address.0, one.signature));
+        self.effects.push(Effect::Commit(Certificate {
             height: certificate.height.0,
             round: context::numbered(certificate.round),
-            header: certificate.value_id,
-            signatures: ascending(signatures.map(|one| (one.address, one.signature)), |one| {
-                one.0
-            }),
+            header: certificate.value_id.0,
+            signatures: ascending(signatures, |one| Voter(one.0)),
         }));
     }
 
@@ -422,7 +427,7 @@ impl<S: Signer> Desk<S> {
         self.effects.push(Effect::Judge {
             height: self.height,
             header: proposal.header.0,
-            proposer: proposal.proposer,
+            proposer: proposal.proposer.0,
         });
     }
 
@@ -446,10 +451,6 @@ impl<S: Signer> Desk<S> {
         };
         entry.encode()
     }
-}
-
-fn quorum(validators: usize) -> usize {
-    validators * 2 / 3 + 1
 }
 
 /// Whether the voters are distinct validators, and enough. Their signatures were checked before.

@@ -1,210 +1,26 @@
 //! The engine: inputs in, effects out, one height at a time.
-//!
-//! ```text
-//!         Input                                    Effect
-//!  host ──▶ Start ─────────▶ Bft ──▶ Build, Judge ─────────▶ host forms or judges a body
-//!       ──▶ Built, Judged ──────────▶ Append, Flush ───────▶ host's log
-//!       ──▶ Flushed ────────────────▶ Broadcast, Send ─────▶ other validators
-//!       ──▶ Message, Timeout ───────▶ Commit ──────────────▶ host writes block and certificate
-//!       ──▶ Start (the next height)
-//! ```
-//!
-//! What the host owes:
-//!
-//! 1. It carries effects out in their order, and stops for good when one fails. Nothing is said to
-//!    others that is not on disk: `Broadcast` and `Send` come only after `Flushed` has covered every
-//!    entry appended before them, so a log that cannot be written silences the node by itself.
-//! 2. `Flush` covers the bodies too that were built or judged before it: a prevote promises to
-//!    have the body.
-//! 3. A proposal travels with its body, when this node has it.
-//! 4. `Commit` may come again after a crash. Block and certificate are on disk before anybody is
-//!    shown them, and before the next `Start`.
-//! 5. A node that learns of a block and its certificate from elsewhere checks and applies them by
-//!    itself, and goes on with `Start`. Nothing of this passes through the engine.
 
 use arc_malachitebft_core_consensus::{
     Input as CoreInput, LocallyProposedValue, Params, State, process,
 };
 use arc_malachitebft_core_types as core;
-use core::{Round, Timeout, ValuePayload, VoteExtensionPolicy};
-use xinqiao_ledger::ids::{ChainId, HeaderHash, Height};
-
-use crate::{
-    certificate::CommitCertificate,
-    context::{self, BlockId, Chain, Validators, Voter},
-    desk::Desk,
-    electorate::Electorate,
-    evidence::{Evidence, Watch},
-    future::Future,
-    message::{Message, Verified},
-    sign::Signer,
-    timer::{Step, Timeouts, Timer},
-    wal::{Entry, Event},
+use core::{Round, ValuePayload, VoteExtensionPolicy};
+use xinqiao_consensus::{Effect, Engine, Error, Input, Message as _, Signer, Step};
+use xinqiao_crypto::KeyId;
+use xinqiao_ledger::{
+    ids::{ChainId, Height},
+    validators::{Engine as Kind, ValidatorSet},
 };
 
-/// What the engine is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// The chain stands just below this height: the block before it and its certificate are on disk.
-    Start {
-        /// The height to decide.
-        height: Height,
-        /// The validators in force there.
-        validators: Electorate,
-        /// What the log holds, when the node starts up; nothing when it goes on.
-        log: Vec<Entry>,
-        /// Whether transactions wait, or a deadline is due.
-        work: bool,
-    },
-    /// Transactions wait, or a deadline is due. Telling it again is harmless.
-    Work,
-    /// A verified message.
-    Message {
-        /// The validator that it came from, which need not be its author.
-        from: Voter,
-        /// The message.
-        message: Verified,
-    },
-    /// The block of [`Effect::Build`] is formed.
-    Built {
-        /// The height asked for.
-        height: Height,
-        /// The round asked for.
-        round: u32,
-        /// The header's hash.
-        header: HeaderHash,
-    },
-    /// The body of [`Effect::Judge`] is there and was judged.
-    Judged {
-        /// The height asked for.
-        height: Height,
-        /// The header's hash.
-        header: HeaderHash,
-        /// Whether this node can stand for it.
-        valid: bool,
-    },
-    /// A timer ran out.
-    Timeout(Timer),
-    /// Everything appended up to this entry is on disk.
-    Flushed {
-        /// The number that [`Effect::Flush`] gave.
-        upto: u64,
-    },
-    /// A validator can be reached again; what it missed is said to it again.
-    Connected {
-        /// Which.
-        validator: Voter,
-    },
-}
-
-/// What is to be done, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Append this record to the write-ahead log.
-    Append(Vec<u8>),
-    /// Bring the log, and all bodies, to disk; answer with [`Input::Flushed`].
-    Flush {
-        /// The number of the last entry appended.
-        upto: u64,
-    },
-    /// Entries below this height are needed no more.
-    Truncate {
-        /// The height.
-        below: Height,
-    },
-    /// Send a message to all other validators.
-    Broadcast(Message),
-    /// Send a message to one.
-    Send {
-        /// To whom.
-        to: Voter,
-        /// What.
-        message: Message,
-    },
-    /// Answer with [`Input::Timeout`] when this time has passed.
-    SetTimer {
-        /// The timer. Setting it again begins anew; one of a height that has passed means nothing.
-        timer: Timer,
-        /// How long it runs, in milliseconds.
-        after_ms: u64,
-    },
-    /// A timer is needed no more.
-    CancelTimer(Timer),
-    /// No timer set so far is needed.
-    CancelTimers,
-    /// Form a block and answer with [`Input::Built`]. It may be empty: others are awake.
-    Build {
-        /// For this height.
-        height: Height,
-        /// For this round.
-        round: u32,
-    },
-    /// Get the body of this header, from whoever has it, judge it, and answer with
-    /// [`Input::Judged`]. As long as it cannot be got, there is no answer.
-    Judge {
-        /// The height that it is proposed for.
-        height: Height,
-        /// The header's hash.
-        header: HeaderHash,
-        /// Its proposer, who has the body.
-        proposer: Voter,
-    },
-    /// A quorum committed to this header: write it, and go on with [`Input::Start`].
-    Commit(CommitCertificate),
-    /// A validator contradicted itself.
-    Accuse(Evidence),
-    /// A validator is still at a height that this node has left: send it blocks.
-    Behind {
-        /// Which.
-        validator: Voter,
-        /// Where it is.
-        height: Height,
-    },
-}
-
-/// Why the engine cannot go on. The node stops: what it would sign next cannot be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// It stopped earlier.
-    #[error("the engine has stopped after an earlier error")]
-    Stopped,
-    /// A height was started that is not above the current one.
-    #[error("height {got} was started, but {current} is under way")]
-    NotAbove {
-        /// The height under way.
-        current: Height,
-        /// The height given.
-        got: Height,
-    },
-    /// The log knows of a height above the chain's end: blocks were lost that this node voted on.
-    #[error("the write-ahead log reaches height {log}, but the chain ends below {start}")]
-    LogAhead {
-        /// The height in the log.
-        log: Height,
-        /// The height to start.
-        start: Height,
-    },
-    /// Something came that belongs to a height, and none was started.
-    #[error("no height is under way")]
-    NotStarted,
-    /// A verdict on a body that nobody asked for.
-    #[error("a verdict came on {0}, which nobody asked about")]
-    NotAsked(HeaderHash),
-    /// This node was about to contradict itself.
-    #[error("this node was about to sign against itself at height {height}, round {round}")]
-    DoubleSign {
-        /// The height.
-        height: Height,
-        /// The round.
-        round: u32,
-    },
-    /// The core asked for something that this chain does not have.
-    #[error("the core asked for {0}")]
-    Unexpected(&'static str),
-    /// The core failed; after a crash: the log does not lead to what this node said.
-    #[error("the core failed: {0}")]
-    Core(String),
-}
+use crate::{
+    context::{self, BlockId, Chain, Validators, Voter},
+    desk::Desk,
+    future::Future,
+    message::{Message, Verified},
+    timer::{Timeouts, timer_into_core},
+    wal::{Event, recover},
+    watch::Watch,
+};
 
 /// The Byzantine-fault-tolerant engine.
 pub struct Bft<S> {
@@ -218,7 +34,7 @@ pub struct Bft<S> {
 /// The height under way.
 struct Current {
     height: Height,
-    validators: Electorate,
+    validators: ValidatorSet,
     core: State<Chain>,
 }
 
@@ -234,38 +50,17 @@ impl<S: Signer> Bft<S> {
         }
     }
 
-    /// Takes an input and answers with what is to be done now, in this order.
-    ///
-    /// # Errors
-    /// [`Error`], and then every time again. Nothing of the input is to be carried out.
-    pub fn handle(&mut self, input: Input) -> Result<Vec<Effect>, Error> {
-        if self.stopped {
-            return Err(Error::Stopped);
-        }
-        match self.step(input) {
-            Ok(()) => Ok(self.desk.take_effects()),
-            Err(error) => {
-                self.stopped = true;
-                Err(error)
-            }
-        }
-    }
-
-    /// The height under way; 0 before the first is started.
-    pub fn height(&self) -> Height {
-        self.current.as_ref().map_or(0, |current| current.height)
-    }
-
     /// The round under way.
     pub fn round(&self) -> u32 {
         let round = self.current.as_ref().map(|current| current.core.round());
         round.and_then(|round| round.as_u32()).unwrap_or(0)
     }
 
-    fn step(&mut self, input: Input) -> Result<(), Error> {
+    fn step(&mut self, input: Input<Verified>) -> Result<(), Error> {
         match input {
             Input::Start {
                 height,
+                since: _,
                 validators,
                 log,
                 work,
@@ -299,8 +94,9 @@ impl<S: Signer> Bft<S> {
                 if height != self.height() {
                     return Ok(());
                 }
-                match self.desk.judged(BlockId(header), valid)? {
-                    Some(verdict) => self.feed(verdict.into_core(height)),
+                let verdict = self.desk.judged(BlockId(header), valid)?;
+                match verdict.and_then(|verdict| verdict.into_core(height)) {
+                    Some(verdict) => self.feed(verdict),
                     None => Ok(()),
                 }
             }
@@ -311,7 +107,10 @@ impl<S: Signer> Bft<S> {
                 if timer.step == Step::Rebroadcast {
                     self.repeat_proposal();
                 }
-                self.feed(CoreInput::TimeoutElapsed(Timeout::from(timer)))
+                match timer_into_core(timer.step, timer.round) {
+                    Some(timeout) => self.feed(CoreInput::TimeoutElapsed(timeout)),
+                    None => Ok(()),
+                }
             }
             Input::Flushed { upto } => {
                 self.desk.flushed(upto);
@@ -327,8 +126,8 @@ impl<S: Signer> Bft<S> {
     fn start(
         &mut self,
         height: Height,
-        validators: Electorate,
-        log: Vec<Entry>,
+        validators: ValidatorSet,
+        log: Vec<Vec<u8>>,
         work: bool,
     ) -> Result<(), Error> {
         if let Some(current) = &self.current
@@ -339,6 +138,8 @@ impl<S: Signer> Bft<S> {
                 got: height,
             });
         }
+        debug_assert_eq!(validators.engine(), Kind::Bft, "whose quorums these are");
+        let log = recover(&log)?;
         if let Some(ahead) = log.iter().find(|entry| entry.height > height) {
             return Err(Error::LogAhead {
                 log: ahead.height,
@@ -376,7 +177,7 @@ impl<S: Signer> Bft<S> {
         });
         let replay: Vec<CoreInput<Chain>> = log
             .into_iter()
-            .map(|event| event.into_core(height))
+            .filter_map(|event| event.into_core(height))
             .collect();
         current.core.index_wal_entries(&replay);
         let start = CoreInput::StartHeight(
@@ -406,12 +207,12 @@ impl<S: Signer> Bft<S> {
         Ok(())
     }
 
-    fn message(&mut self, from: Voter, message: Verified) -> Result<(), Error> {
+    fn message(&mut self, from: KeyId, message: Verified) -> Result<(), Error> {
         let current = self.current.as_ref().ok_or(Error::NotStarted)?;
         let height = message.message().height();
         if height <= current.height.saturating_add(crate::future::HEIGHTS_AHEAD) {
-            for evidence in self.watch.note(message.message()) {
-                self.desk.accuse(evidence);
+            for equivocation in self.watch.note(message.message()) {
+                self.desk.accuse(equivocation);
             }
         }
         if height < current.height {
@@ -419,7 +220,7 @@ impl<S: Signer> Bft<S> {
             return Ok(());
         }
         if height > current.height {
-            self.future.keep(current.height, from, message);
+            self.future.keep(current.height, Voter(from), message);
             return Ok(());
         }
         self.current_message(message)
@@ -458,7 +259,7 @@ impl<S: Signer> Bft<S> {
         }
     }
 
-    fn repeat_to(&mut self, validator: Voter) {
+    fn repeat_to(&mut self, validator: KeyId) {
         let Some(current) = &self.current else { return };
         let round = context::numbered(current.core.round());
         let proposals = self.desk.proposals(round);
@@ -471,6 +272,27 @@ impl<S: Signer> Bft<S> {
         for message in proposals.into_iter().map(Message::Proposal).chain(votes) {
             self.desk.say_to(validator, message);
         }
+    }
+}
+
+impl<S: Signer> Engine for Bft<S> {
+    type Message = Message;
+
+    fn handle(&mut self, input: Input<Verified>) -> Result<Vec<Effect<Message>>, Error> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        match self.step(input) {
+            Ok(()) => Ok(self.desk.take_effects()),
+            Err(error) => {
+                self.stopped = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn height(&self) -> Height {
+        self.current.as_ref().map_or(0, |current| current.height)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use xinqiao_consensus::Message as _;
 use xinqiao_ledger::ids::Height;
 
 use crate::{context::Voter, message::Verified};

@@ -3,47 +3,38 @@
 //!
 //! Sans-I/O: [`Bft`] takes inputs and answers with effects. It has no clock, no thread, no file, no
 //! socket and no body of any block: what is agreed on is a header's hash. How the host has to
-//! answer each effect is written at [`Input`] and [`Effect`].
+//! answer each effect is written at [`Engine`](xinqiao_consensus::Engine).
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | `engine` | [`Bft`], [`Input`], [`Effect`] |
+//! | `engine` | [`Bft`] |
 //! | `desk` | how the core's effects become the engine's; what is held back, and until when |
 //! | `message` | [`Message`]: encoding, limits, what is signed; [`Verified`] |
-//! | `certificate` | [`CommitCertificate`]: checked offline by anybody |
-//! | `evidence` | [`Evidence`] of equivocation, and the watch that finds it |
-//! | `wal` | [`Entry`] of the write-ahead log; [`recover`] after a crash |
+//! | `watch` | what validators said lately; finds those that contradict themselves |
+//! | `wal` | entries of the write-ahead log; what they say after a crash |
 //! | `future` | messages for heights not yet reached, under a quota |
-//! | `timer` | [`Timer`], [`Timeouts`] |
-//! | `electorate` | [`Electorate`]: a height's validators |
-//! | `sign` | [`Signer`] and [`Verifier`]: where the signature scheme enters |
+//! | `timer` | [`Timeouts`] |
+//! | `turn` | whose turn it is |
 //! | `context` | the types that the core is generic over |
 
-mod certificate;
 mod context;
 mod desk;
-mod electorate;
 mod engine;
-mod evidence;
 mod future;
 mod message;
-mod sign;
 mod timer;
+mod turn;
 mod wal;
+mod watch;
 
 #[cfg(test)]
 mod testing;
 
 pub use arc_malachitebft_core_types::NilOrVal;
-pub use certificate::{CommitCertificate, Committed, Refused};
-pub use context::{BlockId, Proposal, Vote, VoteKind, Voter};
-pub use electorate::Electorate;
-pub use engine::{Bft, Effect, Error, Input};
-pub use evidence::{Evidence, Unproven};
+pub use context::{BlockId, Proposal, Vote, Voter};
+pub use engine::Bft;
 pub use message::{
-    MAX_MESSAGE_BYTES, MAX_ROUND, Malformed, Message, Polka, RoundProof, RoundProofKind, RoundVote,
-    Signed, Verified,
+    MAX_ROUND, Message, Polka, RoundProof, RoundProofKind, RoundVote, Signed, Verified,
 };
-pub use sign::{Signer, Sm2Signer, Sm2Verifier, Verifier};
-pub use timer::{Step, Timeouts, Timer};
-pub use wal::{Damaged, Entry, Event, recover};
+pub use timer::Timeouts;
+pub use turn::proposer;

@@ -8,21 +8,18 @@
 use arc_malachitebft_core_types as core;
 use borsh::{BorshDeserialize, BorshSerialize};
 use core::{NilOrVal, Round, RoundCertificateType};
-use xinqiao_crypto::{Digest, Domain, Signature, signing_message};
+use xinqiao_consensus::{MAX_MESSAGE_BYTES, Malformed, Refused, Verifier};
+use xinqiao_crypto::{Digest, KeyId, Signature};
 use xinqiao_ledger::{
-    block::MAX_VALIDATORS,
-    ids::{ChainId, Height},
+    ids::{ChainId, HeaderHash, Height},
+    validators::{Engine, MAX_VALIDATORS, ValidatorSet},
+    vote::{Statement, VoteKind},
 };
 
 use crate::{
-    certificate::{Refused, signers, verified},
-    context::{self, BlockId, Chain, Proposal, Vote, VoteKind, Voter},
-    electorate::Electorate,
-    sign::Verifier,
+    context::{self, BlockId, Chain, Proposal, Vote, Voter},
+    turn::{honest, proposer},
 };
-
-/// The most bytes of one message. A round proof by all validators that there can be is half of it.
-pub const MAX_MESSAGE_BYTES: usize = 32 << 10;
 
 /// The highest round that is taken from the wire: far above any that honest validators reach, and
 /// far below where arithmetic on rounds ends.
@@ -96,29 +93,6 @@ pub enum Message {
     Round(RoundProof),
 }
 
-/// Why bytes are no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// Too many bytes.
-    #[error("{0} bytes, the limit is {MAX_MESSAGE_BYTES}")]
-    TooLong(usize),
-    /// Not an encoding of this type, or bytes follow it.
-    #[error("not a canonical encoding")]
-    Encoding,
-    /// A round above [`MAX_ROUND`], or a proposal that refers to its own or a later round.
-    #[error("a round that cannot be")]
-    Round,
-    /// A height of 0.
-    #[error("height 0 is the genesis, nobody votes on it")]
-    Height,
-    /// More signers than there can be validators.
-    #[error("more signers than there can be validators")]
-    TooManySigners,
-    /// A proof's vote is of another height or round than the proof.
-    #[error("a vote of another height or round than its proof")]
-    OtherVote,
-}
-
 /// A message whose every signature was checked, and against which validators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
@@ -154,24 +128,20 @@ pub(crate) fn decoded<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, Malformed>
     T::try_from_slice(bytes).map_err(|_| Malformed::Encoding)
 }
 
-impl Message {
-    /// The canonical encoding.
-    pub fn encode(&self) -> Vec<u8> {
+impl xinqiao_consensus::Message for Message {
+    type Verified = Verified;
+
+    fn encode(&self) -> Vec<u8> {
         encoded(self)
     }
 
-    /// Parses an encoding.
-    ///
-    /// # Errors
-    /// [`Malformed`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let message: Self = decoded(bytes)?;
         message.bounded()?;
         Ok(message)
     }
 
-    /// The height that it is about.
-    pub fn height(&self) -> Height {
+    fn height(&self) -> Height {
         match self {
             Self::Proposal(it) => it.message.height,
             Self::Vote(it) => it.message.height,
@@ -180,63 +150,29 @@ impl Message {
         }
     }
 
-    /// The round that it is about.
-    pub fn round(&self) -> u32 {
+    fn proposes(&self) -> Vec<HeaderHash> {
         match self {
-            Self::Proposal(it) => it.message.round,
-            Self::Vote(it) => it.message.round,
-            Self::Polka(it) => it.round,
-            Self::Round(it) => it.round,
+            Self::Proposal(it) => vec![it.message.header.0],
+            Self::Vote(_) | Self::Polka(_) | Self::Round(_) => Vec::new(),
         }
     }
 
-    fn bounded(&self) -> Result<(), Malformed> {
-        if self.height() == 0 {
-            return Err(Malformed::Height);
-        }
-        if self.round() > MAX_ROUND {
-            return Err(Malformed::Round);
-        }
-        match self {
-            Self::Vote(_) => Ok(()),
-            Self::Proposal(it) => match it.message.pol_round {
-                Some(pol) if pol >= it.message.round => Err(Malformed::Round),
-                _ => Ok(()),
-            },
-            Self::Polka(it) => bounded_signers(it.signatures.len()),
-            Self::Round(it) => {
-                bounded_signers(it.votes.len())?;
-                let belongs =
-                    |one: &RoundVote| one.vote.height == it.height && one.vote.round == it.round;
-                if it.votes.iter().all(belongs) {
-                    Ok(())
-                } else {
-                    Err(Malformed::OtherVote)
-                }
-            }
-        }
-    }
-
-    /// Checks every signature in the message, and that its authors may say what it says.
-    ///
-    /// This is the expensive part and needs nothing of the engine: the host calls it beside its
-    /// loop, and feeds the loop with what comes out.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub fn verify(
+    // Who it came from does not matter: everything in it is signed by its authors.
+    fn verify(
         self,
+        _: KeyId,
         chain: &ChainId,
-        validators: &Electorate,
+        validators: &ValidatorSet,
         verifier: &impl Verifier,
     ) -> Result<Verified, Refused> {
+        debug_assert_eq!(validators.engine(), Engine::Bft, "whose quorums these are");
         let check = |voter, message: &[u8], signature| {
             verified(validators, voter, message, signature, verifier)
         };
         match &self {
             Self::Proposal(Signed { message, signature }) => {
                 // Any other validator's would be refused by the core, after the signature's price.
-                if validators.proposer(message.height, message.round) != message.proposer {
+                if Voter(proposer(validators, message.height, message.round)) != message.proposer {
                     return Err(Refused::NotValidator);
                 }
                 check(message.proposer, &message.signing_message(chain), signature)?;
@@ -283,6 +219,45 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The round that it is about.
+    pub fn round(&self) -> u32 {
+        match self {
+            Self::Proposal(it) => it.message.round,
+            Self::Vote(it) => it.message.round,
+            Self::Polka(it) => it.round,
+            Self::Round(it) => it.round,
+        }
+    }
+
+    fn bounded(&self) -> Result<(), Malformed> {
+        if xinqiao_consensus::Message::height(self) == 0 {
+            return Err(Malformed::Height);
+        }
+        if self.round() > MAX_ROUND {
+            return Err(Malformed::Round);
+        }
+        match self {
+            Self::Vote(_) => Ok(()),
+            Self::Proposal(it) => match it.message.pol_round {
+                Some(pol) if pol >= it.message.round => Err(Malformed::Round),
+                _ => Ok(()),
+            },
+            Self::Polka(it) => bounded_signers(it.signatures.len()),
+            Self::Round(it) => {
+                bounded_signers(it.votes.len())?;
+                let belongs =
+                    |one: &RoundVote| one.vote.height == it.height && one.vote.round == it.round;
+                if it.votes.iter().all(belongs) {
+                    Ok(())
+                } else {
+                    Err(Malformed::OtherVote)
+                }
+            }
+        }
+    }
+}
+
 fn bounded_signers(count: usize) -> Result<(), Malformed> {
     if count > MAX_VALIDATORS {
         return Err(Malformed::TooManySigners);
@@ -291,50 +266,87 @@ fn bounded_signers(count: usize) -> Result<(), Malformed> {
 }
 
 impl RoundProofKind {
-    fn quorum(self, validators: &Electorate) -> usize {
+    fn quorum(self, validators: &ValidatorSet) -> usize {
         match self {
-            Self::Skip => validators.honest(),
+            Self::Skip => honest(validators.count()),
             Self::Precommit => validators.quorum(),
         }
     }
 }
 
+/// Checks that signers are distinct validators in ascending order, and enough.
+fn signers<'a>(
+    voters: impl Iterator<Item = &'a Voter>,
+    validators: &ValidatorSet,
+    quorum: usize,
+) -> Result<(), Refused> {
+    let voters: Vec<&Voter> = voters.collect();
+    if voters.len() < quorum {
+        return Err(Refused::TooFew {
+            got: voters.len(),
+            quorum,
+        });
+    }
+    if !voters.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Err(Refused::RepeatedSigner);
+    }
+    if voters
+        .iter()
+        .any(|voter| validators.key(&voter.0).is_none())
+    {
+        return Err(Refused::NotValidator);
+    }
+    Ok(())
+}
+
+/// Checks one validator's signature.
+fn verified(
+    validators: &ValidatorSet,
+    voter: Voter,
+    message: &[u8],
+    signature: &Signature,
+    verifier: &impl Verifier,
+) -> Result<(), Refused> {
+    let key = validators.key(&voter.0).ok_or(Refused::NotValidator)?;
+    if verifier.is_signed(key, message, signature) {
+        Ok(())
+    } else {
+        Err(Refused::Signature)
+    }
+}
+
 impl Vote {
-    /// What a voter signs: kind ‖ height ‖ round ‖ 0, or 1 and the header's hash, under the
-    /// domain of votes of its chain. The voter is named by its key, which SM2 signs along.
-    pub fn signing_message(&self, chain: &ChainId) -> Vec<u8> {
-        let mut body = Vec::with_capacity(46);
-        body.push(self.kind as u8);
-        body.extend_from_slice(&self.height.to_be_bytes());
-        body.extend_from_slice(&self.round.to_be_bytes());
-        match &self.header {
-            NilOrVal::Nil => body.push(0),
-            NilOrVal::Val(id) => {
-                body.push(1);
-                body.extend_from_slice(id.0.as_bytes());
-            }
+    /// What the voter states.
+    pub fn statement(&self) -> Statement {
+        Statement::Vote {
+            kind: self.kind,
+            header: match self.header {
+                NilOrVal::Nil => None,
+                NilOrVal::Val(id) => Some(id.0),
+            },
         }
-        signing_message(Domain::Vote, chain.as_bytes(), &body)
+    }
+
+    /// What the voter signs.
+    pub fn signing_message(&self, chain: &ChainId) -> Vec<u8> {
+        let (height, round) = (self.height, self.round);
+        self.statement().signing_message(chain, height, round)
     }
 }
 
 impl Proposal {
-    /// What a proposer signs: 1 ‖ height ‖ round ‖ 0, or 1 and the earlier round ‖ the header's
-    /// hash, under the domain of headers of its chain.
-    pub fn signing_message(&self, chain: &ChainId) -> Vec<u8> {
-        let mut body = Vec::with_capacity(50);
-        body.push(1);
-        body.extend_from_slice(&self.height.to_be_bytes());
-        body.extend_from_slice(&self.round.to_be_bytes());
-        match self.pol_round {
-            None => body.push(0),
-            Some(round) => {
-                body.push(1);
-                body.extend_from_slice(&round.to_be_bytes());
-            }
+    /// What the proposer states.
+    pub fn statement(&self) -> Statement {
+        Statement::Proposal {
+            pol_round: self.pol_round,
+            header: self.header.0,
         }
-        body.extend_from_slice(self.header.0.as_bytes());
-        signing_message(Domain::Header, chain.as_bytes(), &body)
+    }
+
+    /// What the proposer signs.
+    pub fn signing_message(&self, chain: &ChainId) -> Vec<u8> {
+        let (height, round) = (self.height, self.round);
+        self.statement().signing_message(chain, height, round)
     }
 }
 

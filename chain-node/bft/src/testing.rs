@@ -4,16 +4,16 @@ use std::num::NonZeroUsize;
 
 use arc_malachitebft_core_types::NilOrVal;
 use rand::{SeedableRng, rngs::StdRng};
+use xinqiao_consensus::{Message as _, Signer, Sm2Signer, Sm2Verifier};
 use xinqiao_crypto::{Digest, DistinguishingId, SecretKey, Signature, VerifierCache};
 use xinqiao_ledger::{
-    block::{Header, ValidatorSet},
+    block::Header,
     ids::{ChainId, HeaderHash, Height},
+    validators::{Engine, ValidatorSet},
+    vote::VoteKind,
 };
 
-use crate::{
-    BlockId, CommitCertificate, Electorate, Message, Proposal, Signed, Signer, Sm2Signer,
-    Sm2Verifier, Verified, Vote, VoteKind, Voter,
-};
+use crate::{BlockId, Message, Proposal, Signed, Verified, Vote, Voter};
 
 pub(crate) const CHAIN: ChainId = ChainId(Digest::new([9; 32]));
 
@@ -32,7 +32,7 @@ pub(crate) fn signer(place: usize) -> Sm2Signer<StdRng> {
 }
 
 pub(crate) fn voter(place: usize) -> Voter {
-    signer(place).voter()
+    Voter(signer(place).validator())
 }
 
 pub(crate) fn keys() -> Vec<xinqiao_crypto::PublicKey> {
@@ -45,11 +45,7 @@ pub(crate) fn keys() -> Vec<xinqiao_crypto::PublicKey> {
 }
 
 pub(crate) fn validators() -> ValidatorSet {
-    ValidatorSet::new(keys(), DistinguishingId::default()).expect("four keys")
-}
-
-pub(crate) fn electorate() -> Electorate {
-    Electorate::from(&validators())
+    ValidatorSet::new(Engine::Bft, keys(), DistinguishingId::default()).expect("four keys")
 }
 
 pub(crate) fn verifier() -> Sm2Verifier {
@@ -70,6 +66,7 @@ pub(crate) fn header(height: Height) -> Header {
         state_commitment: digest(4),
         history_root: digest(5),
         validator_set: validators().hash(),
+        next_validators: validators().hash(),
         proposer: voter(0).0,
     }
 }
@@ -91,7 +88,7 @@ pub(crate) fn vote(
         height,
         round,
         header: header.map_or(NilOrVal::Nil, NilOrVal::Val),
-        validator: signer.voter(),
+        validator: Voter(signer.validator()),
     };
     let signature = signer.sign(&message.signing_message(&CHAIN));
     Signed { message, signature }
@@ -109,7 +106,7 @@ pub(crate) fn proposal(
         round,
         pol_round,
         header,
-        proposer: signer.voter(),
+        proposer: Voter(signer.validator()),
     };
     let signature = signer.sign(&message.signing_message(&CHAIN));
     Signed { message, signature }
@@ -122,22 +119,8 @@ pub(crate) fn turn(height: Height, round: u32) -> usize {
 
 pub(crate) fn verified(message: Message) -> Verified {
     message
-        .verify(&CHAIN, &electorate(), &verifier())
+        .verify(voter(0).0, &CHAIN, &validators(), &verifier())
         .expect("signed by the right validators")
-}
-
-pub(crate) fn certificate(header: &Header, round: u32, places: &[usize]) -> CommitCertificate {
-    let id = BlockId(header.hash());
-    let sign = |place: &usize| {
-        let vote = vote(*place, VoteKind::Precommit, header.height, round, Some(id));
-        (vote.message.validator, vote.signature)
-    };
-    CommitCertificate {
-        height: header.height,
-        round,
-        header: id,
-        signatures: places.iter().map(sign).collect(),
-    }
 }
 
 /// A signature that is none, for golden bytes.

@@ -1,39 +1,11 @@
-//! Timers: which there are and how long they run. The host owns the clock.
+//! How long timers run, and which of the core's each is. The host owns the clock.
 
 use arc_malachitebft_core_types as core;
-use borsh::{BorshDeserialize, BorshSerialize};
 use core::{Round, Timeout, TimeoutKind};
+use xinqiao_consensus::{Step, Timer};
 use xinqiao_ledger::ids::Height;
 
 use crate::context;
-
-/// What a timer is for.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
-)]
-#[borsh(use_discriminant = true)]
-#[repr(u8)]
-pub enum Step {
-    /// For the round's proposal.
-    Propose = 1,
-    /// For more prevotes, when a quorum of them disagrees.
-    Prevote = 2,
-    /// For more precommits, when a quorum of them disagrees.
-    Precommit = 3,
-    /// To say again what this node said last, because it may have been lost.
-    Rebroadcast = 4,
-}
-
-/// A timer of one round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timer {
-    /// The height that it belongs to.
-    pub height: Height,
-    /// The round that it belongs to.
-    pub round: u32,
-    /// What it is for.
-    pub step: Step,
-}
 
 /// How long timers run, in milliseconds. All but the last grow with the round, so that some round is long
 /// enough for whatever delay the network has.
@@ -69,7 +41,8 @@ impl Timeouts {
         let base = match timer.step {
             Step::Propose => self.propose_ms,
             Step::Prevote | Step::Precommit => self.vote_ms,
-            Step::Rebroadcast => return self.rebroadcast_ms,
+            // The core does not tick.
+            Step::Rebroadcast | Step::Tick => return self.rebroadcast_ms,
         };
         self.delta_ms
             .saturating_mul(u64::from(timer.round))
@@ -78,39 +51,37 @@ impl Timeouts {
     }
 }
 
-impl Step {
-    pub(crate) fn of_core(kind: TimeoutKind) -> Option<Self> {
-        match kind {
-            TimeoutKind::Propose => Some(Self::Propose),
-            TimeoutKind::Prevote => Some(Self::Prevote),
-            TimeoutKind::Precommit => Some(Self::Precommit),
-            TimeoutKind::Rebroadcast => Some(Self::Rebroadcast),
-            // Heights have no target time, so the core never waits for the end of one.
-            TimeoutKind::FinalizeHeight(_) => None,
-        }
+/// What one of the core's timers is for.
+pub(crate) fn step_of_core(kind: TimeoutKind) -> Option<Step> {
+    match kind {
+        TimeoutKind::Propose => Some(Step::Propose),
+        TimeoutKind::Prevote => Some(Step::Prevote),
+        TimeoutKind::Precommit => Some(Step::Precommit),
+        TimeoutKind::Rebroadcast => Some(Step::Rebroadcast),
+        // Heights have no target time, so the core never waits for the end of one.
+        TimeoutKind::FinalizeHeight(_) => None,
     }
 }
 
-impl Timer {
-    pub(crate) fn of_core(height: Height, timeout: Timeout) -> Option<Self> {
-        Some(Self {
-            height,
-            round: context::numbered(timeout.round),
-            step: Step::of_core(timeout.kind)?,
-        })
-    }
+/// One of the core's timers.
+pub(crate) fn timer_of_core(height: Height, timeout: Timeout) -> Option<Timer> {
+    Some(Timer {
+        height,
+        round: context::numbered(timeout.round),
+        step: step_of_core(timeout.kind)?,
+    })
 }
 
-impl From<Timer> for Timeout {
-    fn from(timer: Timer) -> Self {
-        let kind = match timer.step {
-            Step::Propose => TimeoutKind::Propose,
-            Step::Prevote => TimeoutKind::Prevote,
-            Step::Precommit => TimeoutKind::Precommit,
-            Step::Rebroadcast => TimeoutKind::Rebroadcast,
-        };
-        Self::new(Round::new(timer.round), kind)
-    }
+/// The core's timer; none if it has no such.
+pub(crate) fn timer_into_core(step: Step, round: u32) -> Option<Timeout> {
+    let kind = match step {
+        Step::Propose => TimeoutKind::Propose,
+        Step::Prevote => TimeoutKind::Prevote,
+        Step::Precommit => TimeoutKind::Precommit,
+        Step::Rebroadcast => TimeoutKind::Rebroadcast,
+        Step::Tick => return None,
+    };
+    Some(Timeout::new(Round::new(round), kind))
 }
 
 #[cfg(test)]

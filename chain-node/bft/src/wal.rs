@@ -7,27 +7,28 @@
 use arc_malachitebft_core_consensus::{Input as CoreInput, ProposedValue};
 use arc_malachitebft_core_types as core;
 use borsh::{BorshDeserialize, BorshSerialize};
-use core::{Round, Timeout, Validity, ValueOrigin};
+use core::{Round, Validity, ValueOrigin};
+use xinqiao_consensus::{Error, Malformed, Step};
 use xinqiao_ledger::ids::Height;
 
 use crate::{
     context::{self, BlockId, Chain, Proposal, Vote, Voter},
-    message::{Malformed, Polka, Signed, decoded, encoded},
-    timer::{Step, Timer},
+    message::{Polka, Signed, decoded, encoded},
+    timer::{step_of_core, timer_into_core},
 };
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The height that it belongs to.
-    pub height: Height,
+    pub(crate) height: Height,
     /// What happened.
-    pub event: Event,
+    pub(crate) event: Event,
 }
 
 /// What happened, in the order in which the core was told.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Event {
+pub(crate) enum Event {
     /// A vote, our own or another's.
     Vote(Signed<Vote>),
     /// A proposal, our own or another's.
@@ -56,19 +57,9 @@ pub enum Event {
     },
 }
 
-/// Why a log cannot be trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("entry {index} of the write-ahead log is damaged, and others follow it: {why}")]
-pub struct Damaged {
-    /// Which entry, from 0.
-    pub index: usize,
-    /// What is wrong with it.
-    pub why: Malformed,
-}
-
 impl Entry {
     /// The canonical encoding.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         encoded(self)
     }
 
@@ -76,8 +67,15 @@ impl Entry {
     ///
     /// # Errors
     /// [`Malformed`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        decoded(bytes)
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let entry: Self = decoded(bytes)?;
+        match &entry.event {
+            // Of the steps that there are, the core does not have every one.
+            Event::Timeout { step, round } if timer_into_core(*step, *round).is_none() => {
+                Err(Malformed::Encoding)
+            }
+            _ => Ok(entry),
+        }
     }
 }
 
@@ -87,15 +85,15 @@ impl Entry {
 /// so nothing depends on it and it is left out.
 ///
 /// # Errors
-/// [`Damaged`] when any other record is no entry: what follows it cannot be trusted, and voting
+/// [`Error::LogDamaged`] when any other record is no entry: what follows it cannot be trusted, and voting
 /// without it could be voting twice.
-pub fn recover<T: AsRef<[u8]>>(records: &[T]) -> Result<Vec<Entry>, Damaged> {
+pub(crate) fn recover<T: AsRef<[u8]>>(records: &[T]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::with_capacity(records.len());
     for (index, record) in records.iter().enumerate() {
         match Entry::decode(record.as_ref()) {
             Ok(entry) => entries.push(entry),
             Err(_) if index + 1 == records.len() => {}
-            Err(why) => return Err(Damaged { index, why }),
+            Err(why) => return Err(Error::LogDamaged { index, why }),
         }
     }
     Ok(entries)
@@ -116,7 +114,7 @@ impl Event {
                 valid: value.validity.is_valid(),
             },
             CoreInput::TimeoutElapsed(timeout) => Self::Timeout {
-                step: Step::of_core(timeout.kind)?,
+                step: step_of_core(timeout.kind)?,
                 round: context::numbered(timeout.round),
             },
             CoreInput::StartHeight(..)
@@ -126,9 +124,9 @@ impl Event {
         })
     }
 
-    /// As the core was told.
-    pub(crate) fn into_core(self, height: Height) -> CoreInput<Chain> {
-        match self {
+    /// As the core was told; none if it cannot have been.
+    pub(crate) fn into_core(self, height: Height) -> Option<CoreInput<Chain>> {
+        Some(match self {
             Self::Vote(vote) => CoreInput::Vote(vote.into_core()),
             Self::Proposal(proposal) => CoreInput::Proposal(proposal.into_core()),
             Self::Polka(polka) => CoreInput::PolkaCertificate(polka.into()),
@@ -150,14 +148,9 @@ impl Event {
                 ValueOrigin::Consensus,
             ),
             Self::Timeout { step, round } => {
-                let timer = Timer {
-                    height,
-                    round,
-                    step,
-                };
-                CoreInput::TimeoutElapsed(Timeout::from(timer))
+                CoreInput::TimeoutElapsed(timer_into_core(step, round)?)
             }
-        }
+        })
     }
 }
 

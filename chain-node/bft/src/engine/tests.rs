@@ -1,31 +1,36 @@
 //! The engine's promises to its host, one node at a time. Whole clusters are simulated elsewhere.
 
-use xinqiao_ledger::block::ValidatorSet;
+use xinqiao_consensus::{Malformed, Sm2Signer, Timer, Verifier as _};
+use xinqiao_ledger::vote::VoteKind;
 
 use super::*;
 use crate::{
-    Signed, Vote, VoteKind,
-    testing::{CHAIN, block, electorate, proposal, signer, turn, verified, vote, voter},
+    Signed, Vote,
+    testing::{CHAIN, block, proposal, signer, turn, validators, verified, verifier, vote, voter},
+    wal::Entry,
 };
 
-type Engine = Bft<crate::Sm2Signer<rand::rngs::StdRng>>;
+type Effect = xinqiao_consensus::Effect<Message>;
+type Input = xinqiao_consensus::Input<Verified>;
+type Ours = Bft<Sm2Signer<rand::rngs::StdRng>>;
 
-fn engine(place: usize) -> Engine {
+fn engine(place: usize) -> Ours {
     Bft::new(CHAIN, signer(place), Timeouts::default())
 }
 
 fn start(height: Height, log: Vec<Entry>, work: bool) -> Input {
     Input::Start {
         height,
-        validators: electorate(),
-        log,
+        since: 1,
+        validators: validators(),
+        log: log.iter().map(Entry::encode).collect(),
         work,
     }
 }
 
 fn from(place: usize, message: Message) -> Input {
     Input::Message {
-        from: voter(place),
+        from: voter(place).0,
         message: verified(message),
     }
 }
@@ -34,7 +39,7 @@ fn prevote(place: usize, height: Height, header: Option<BlockId>) -> Message {
     Message::Vote(vote(place, VoteKind::Prevote, height, 0, header))
 }
 
-fn handle(engine: &mut Engine, input: Input) -> Vec<Effect> {
+fn handle(engine: &mut Ours, input: Input) -> Vec<Effect> {
     engine.handle(input).expect("the engine goes on")
 }
 
@@ -71,7 +76,7 @@ fn built(header: BlockId) -> Input {
 }
 
 /// A proposer of height 4 that has proposed and prevoted; with all that it asked for.
-fn proposed() -> (Engine, Vec<Effect>) {
+fn proposed() -> (Ours, Vec<Effect>) {
     let mut engine = engine(turn(4, 0));
     let effects = handle(&mut engine, start(4, Vec::new(), true));
     assert!(effects.contains(&Effect::Build {
@@ -114,7 +119,7 @@ fn a_node_whose_disk_never_answers_stays_silent() {
     };
     assert_eq!(said(&handle(&mut engine, Input::Timeout(timer))).len(), 0);
     let connected = Input::Connected {
-        validator: voter(2),
+        validator: voter(2).0,
     };
     assert_eq!(said(&handle(&mut engine, connected)).len(), 0);
 }
@@ -265,7 +270,7 @@ fn a_body_is_judged_before_it_is_voted_for_and_asked_for_again_after_a_crash() {
 
 #[test]
 fn an_error_is_the_end() {
-    let stopped = |mut engine: Engine, input: Input, expected: Error| {
+    let stopped = |mut engine: Ours, input: Input, expected: Error| {
         assert_eq!(engine.handle(input), Err(expected));
         assert_eq!(engine.handle(Input::Work), Err(Error::Stopped));
     };
@@ -281,6 +286,15 @@ fn an_error_is_the_end() {
     let log = appended(&proposed().1);
     let lost = start(3, log, false);
     stopped(engine(0), lost, Error::LogAhead { log: 4, start: 3 });
+    let damaged = Input::Start {
+        height: 4,
+        since: 1,
+        validators: validators(),
+        log: vec![vec![1], Vec::new()],
+        work: false,
+    };
+    let why = Malformed::Encoding;
+    stopped(engine(0), damaged, Error::LogDamaged { index: 0, why });
 }
 
 #[test]
@@ -308,7 +322,7 @@ fn contradictions_are_found_at_the_height_below_it_and_above_it() {
             .any(|effect| matches!(effect, Effect::Accuse(_)));
         assert!(accuses, "height {height}");
         let behind = Effect::Behind {
-            validator: voter(2),
+            validator: voter(2).0,
             height,
         };
         assert_eq!(effects.contains(&behind), left_behind, "height {height}");
@@ -338,15 +352,15 @@ fn what_was_said_early_counts_once_its_height_begins() {
 fn messages_checked_against_another_validator_set_count_for_nothing() {
     let keys = crate::testing::keys();
     let id = xinqiao_crypto::DistinguishingId::default();
-    let other = ValidatorSet::new(keys[..3].to_vec(), id).expect("three keys");
-    let other = Electorate::from(&other);
-    let place = (0..4).find(|place| other.key(&voter(*place)).is_some());
+    let other = ValidatorSet::new(Kind::Bft, keys[..3].to_vec(), id).expect("three keys");
+    let place = (0..4).find(|place| other.key(&voter(*place).0).is_some());
     let place = place.expect("three of four remain");
-    let message = prevote(place, 4, None).verify(&CHAIN, &other, &crate::testing::verifier());
+    let from = voter(place).0;
+    let message = prevote(place, 4, None).verify(from, &CHAIN, &other, &verifier());
     let mut engine = engine(0);
     handle(&mut engine, start(4, Vec::new(), true));
     let input = Input::Message {
-        from: voter(place),
+        from,
         message: message.expect("signed by one of the three"),
     };
     assert_eq!(handle(&mut engine, input), []);
@@ -360,7 +374,7 @@ fn who_comes_back_is_told_again_what_it_missed() {
     let effects = handle(
         &mut engine,
         Input::Connected {
-            validator: voter(2),
+            validator: voter(2).0,
         },
     );
     assert!(
@@ -404,9 +418,41 @@ fn a_quorum_of_precommits_is_a_certificate_that_anybody_can_check() {
     let [certificate] = commits[..] else {
         panic!("one commit: {effects:?}");
     };
-    let checked = certificate.check(&CHAIN, header, &electorate(), &crate::testing::verifier());
+    let verifier = verifier();
+    let signed =
+        |key: &_, message: &[u8], signature: &_| verifier.is_signed(key, message, signature);
+    let checked = certificate.check_by(header, &validators(), signed);
     assert!(checked.is_ok(), "{checked:?}");
     let late = from(others[0], prevote(others[0], 4, None));
     let effects = handle(&mut engine, late);
     assert!(appended(&effects).is_empty(), "a decided height is over");
+}
+
+#[test]
+fn what_the_log_holds_of_heights_that_have_passed_changes_nothing() {
+    let (_, effects) = proposed();
+    let mut engine = engine(turn(5, 0));
+    let effects = handle(&mut engine, start(5, appended(&effects), false));
+    assert_eq!(
+        effects,
+        [Effect::Truncate { below: 5 }],
+        "as if it were empty"
+    );
+}
+
+#[test]
+#[should_panic(expected = "whose quorums these are")]
+#[cfg(debug_assertions)]
+fn validators_that_agree_in_another_way_are_never_met() {
+    let keys = crate::testing::keys();
+    let id = xinqiao_crypto::DistinguishingId::default();
+    let validators = ValidatorSet::new(Kind::Raft, keys, id).expect("four keys");
+    let input = Input::Start {
+        height: 4,
+        since: 1,
+        validators,
+        log: Vec::new(),
+        work: false,
+    };
+    let _ = engine(0).handle(input);
 }

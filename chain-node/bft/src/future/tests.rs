@@ -1,8 +1,10 @@
 //! Nobody's messages crowd out another's.
 
+use xinqiao_ledger::vote::VoteKind;
+
 use super::*;
 use crate::{
-    Message, VoteKind,
+    Message,
     testing::{verified, vote, voter},
 };
 

@@ -1,7 +1,9 @@
 //! Golden bytes of everything that is signed or sent, and what strangers' bytes can do: nothing.
 
+use xinqiao_consensus::Message as _;
+
 use super::*;
-use crate::testing::{CHAIN, block, electorate, ones, proposal, verifier, vote, voter};
+use crate::testing::{CHAIN, block, ones, proposal, validators, verifier, vote, voter};
 
 fn unsigned(kind: VoteKind, header: NilOrVal<BlockId>) -> Vote {
     Vote {
@@ -109,10 +111,10 @@ fn messages_survive_the_wire_and_verify() {
     for message in examples() {
         let decoded = Message::decode(&message.encode()).expect("an encoding");
         assert_eq!(decoded, message);
-        let verified = decoded.verify(&CHAIN, &electorate(), &verifier());
+        let verified = decoded.verify(voter(2).0, &CHAIN, &validators(), &verifier());
         assert_eq!(
             verified.map(|it| it.validators()),
-            Ok(electorate().hash()),
+            Ok(validators().hash()),
             "{message:?}"
         );
     }
@@ -147,7 +149,9 @@ fn a_flipped_bit_is_no_verified_message() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         if let Ok(other) = Message::decode(&damaged) {
             assert!(
-                other.verify(&CHAIN, &electorate(), &verifier).is_err(),
+                other
+                    .verify(voter(2).0, &CHAIN, &validators(), &verifier)
+                    .is_err(),
                 "bit {bit}"
             );
         }
@@ -192,7 +196,10 @@ fn what_no_validator_can_mean_is_malformed() {
 
 #[test]
 fn proofs_need_their_quorum_and_proposals_their_proposer() {
-    let check = |message: Message| message.verify(&CHAIN, &electorate(), &verifier()).err();
+    let check = |message: Message| {
+        let verified = message.verify(voter(0).0, &CHAIN, &validators(), &verifier());
+        verified.err()
+    };
     let examples = examples();
     let Message::Polka(polka) = &examples[4] else {
         panic!("the fifth example is a polka");
@@ -232,4 +239,15 @@ fn proofs_need_their_quorum_and_proposals_their_proposer() {
         check(Message::Proposal(foreign)),
         Some(Refused::NotValidator)
     );
+}
+
+#[test]
+fn a_proposal_s_body_travels_with_it_and_with_nothing_else() {
+    for message in examples() {
+        let expected = match &message {
+            Message::Proposal(it) => vec![it.message.header.0],
+            _ => Vec::new(),
+        };
+        assert_eq!(message.proposes(), expected, "{message:?}");
+    }
 }

@@ -1,8 +1,10 @@
 //! What a log says after a crash.
 
+use arc_malachitebft_core_types::NilOrVal;
+use xinqiao_ledger::vote::VoteKind;
+
 use super::*;
 use crate::testing::{block, ones, vote, voter};
-use crate::{NilOrVal, VoteKind};
 
 fn events() -> Vec<Event> {
     vec![
@@ -47,7 +49,7 @@ fn entries_are_golden() {
 #[test]
 fn the_core_is_told_again_what_it_wanted_logged() {
     for event in events() {
-        let again = Event::of_core(event.clone().into_core(2));
+        let again = event.clone().into_core(2).and_then(Event::of_core);
         assert_eq!(again, Some(event));
     }
 }
@@ -69,7 +71,20 @@ fn a_torn_last_record_is_left_out_and_any_other_stops_the_node() {
             "cut at {cut}"
         );
         torn.push(records[0].clone());
-        let damaged = recover(&torn).map_err(|damaged| damaged.index);
-        assert_eq!(damaged, Err(2), "cut at {cut}");
+        let damaged = Err(Error::LogDamaged {
+            index: 2,
+            why: Malformed::Encoding,
+        });
+        assert_eq!(recover(&torn), damaged, "cut at {cut}");
     }
+}
+
+#[test]
+fn a_timer_that_the_core_does_not_have_was_never_logged() {
+    let event = Event::Timeout {
+        step: Step::Tick,
+        round: 0,
+    };
+    let record = Entry { height: 2, event }.encode();
+    assert_eq!(Entry::decode(&record), Err(Malformed::Encoding));
 }

@@ -1,16 +1,17 @@
 //! What a node is told when it starts. Reading it from files is the command line's work.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use xinqiao_crypto::SecretKey;
-use xinqiao_ledger::genesis::Genesis;
+use xinqiao_ledger::{genesis::Genesis, ids::OrgId};
 use xinqiao_rpc::{Identity, Limits};
 
 /// What a node is, with what it takes to be that.
 pub enum Role {
-    /// Proposes and certifies blocks.
+    /// Proposes and certifies blocks while the ledger names its key among the validators, and follows
+    /// them otherwise.
     Validator {
-        /// A validator's key of the genesis.
+        /// The key that its votes are signed with.
         key: SecretKey,
     },
     /// Follows, executes again, and relays transactions.
@@ -77,6 +78,11 @@ pub struct NodeConfig {
     pub identity: Identity,
     /// Whom it follows and relays to, in order of preference. None for a validator.
     pub upstreams: Vec<Upstream>,
+    /// Where members' validators are reached from here, if not where the ledger says.
+    pub validators: BTreeMap<OrgId, String>,
+    /// A validator without its log takes part at once. Right only when all validators begin again
+    /// together, after the logs of a quorum were lost.
+    pub speak_without_log: bool,
     /// How much may wait.
     pub mempool: MempoolLimits,
     /// The transport's limits.
@@ -93,6 +99,8 @@ impl NodeConfig {
             listen: None,
             identity,
             upstreams: Vec::new(),
+            validators: BTreeMap::new(),
+            speak_without_log: false,
             mempool: MempoolLimits::default(),
             limits: Limits::default(),
         }

@@ -18,12 +18,6 @@ pub enum Error {
         /// What is wrong.
         source: xinqiao_rpc::tls::Error,
     },
-    /// The validator's key is none of the genesis' validators.
-    #[error("the key {key} is none of the validators that the genesis names")]
-    NotValidator {
-        /// Id of the key.
-        key: xinqiao_crypto::KeyId,
-    },
     /// A follower without upstreams would stand still.
     #[error("a follower or observer needs at least one upstream")]
     NoUpstream,
@@ -33,9 +27,15 @@ pub enum Error {
     /// Consensus asked for a block while another was under way.
     #[error("consensus asked for two things at once")]
     Busy,
-    /// Our own certificate does not certify our own block.
-    #[error("the certificate of our own block is not sound: {0}")]
+    /// The engine's certificate does not certify the block.
+    #[error("the certificate of an agreed block is not sound: {0}")]
     Uncertified(#[from] xinqiao_ledger::block::Uncertified),
+    /// The validator's log.
+    #[error(transparent)]
+    Wal(#[from] crate::wal::WalError),
+    /// The validator's log holds a body that nobody could have written.
+    #[error("the validator's log holds what is no body of a block: {0}")]
+    LoggedBody(xinqiao_ledger::malformed::Malformed),
     /// A task was lost.
     #[error("a task of the node ended unexpectedly: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -8,7 +8,8 @@ use xinqiao_contracts::{StateFault, StateRead, query, record::HistoryRecord, tab
 use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_ledger::{
     action::Action,
-    evidence::MAX_RECEIPTS,
+    block::Header,
+    evidence::{MAX_HANDOVERS, MAX_RECEIPTS},
     ids::{Height, OrderId},
     member::MemberKey,
     tx::Tx,
@@ -99,6 +100,11 @@ pub(crate) fn gather(
             })
         })
         .collect::<Result<_, StoreError>>()?;
+    let id = &replica.genesis().distinguishing_id;
+    let mut handovers = reader.handovers(id, 0, MAX_HANDOVERS)?;
+    // The tip's own handover is the next height's business.
+    handovers
+        .retain(|one| Header::parse(&one.header).is_ok_and(|it| it.height < head.header.height));
     Ok(wire::EvidenceBundle {
         version: 1,
         chain_id: replica.chain().to_vec(),
@@ -107,6 +113,7 @@ pub(crate) fn gather(
         tip_header: head.encoded,
         tip_certificate: Some(head.certificate),
         blocks,
+        handovers,
     })
 }
 

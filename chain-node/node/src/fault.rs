@@ -50,6 +50,9 @@ pub enum SubmitFault {
     /// The node only reads.
     #[error("this node only reads")]
     ReadOnly,
+    /// The node would be a validator, and is none at present.
+    #[error("this node is no validator at present")]
+    NotInForce,
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -76,6 +79,9 @@ impl From<SubmitFault> for Status {
                 .status(),
             SubmitFault::Halted(_) => Fault::new(Reason::NodeHalted).status(),
             SubmitFault::ReadOnly => Fault::new(Reason::ReadOnlyNode).status(),
+            SubmitFault::NotInForce => Fault::new(Reason::UpstreamUnavailable)
+                .because("this node is no validator at present: send it to one that is")
+                .status(),
             SubmitFault::Stopping => Fault::new(Reason::UpstreamUnavailable)
                 .because("the node is stopping")
                 .status(),

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::AbortHandle};
 use xinqiao_consensus::time;
-use xinqiao_ledger::block::Header;
+use xinqiao_ledger::{block::Header, ids::TxId};
 use xinqiao_store::{Slot, Store};
 
 use crate::{
@@ -32,8 +32,9 @@ pub(crate) struct Follower {
 }
 
 /// What came of a block.
-enum Applied {
-    Yes,
+pub(crate) enum Applied {
+    /// It is on disk; its transactions.
+    Yes(Vec<TxId>),
     /// The upstream sent another block than the next one.
     Faulty(UpstreamFault),
     /// The quorum certified what we do not come to.
@@ -111,7 +112,7 @@ impl Follower {
                 },
             };
             match self.take(checking).await? {
-                Applied::Yes => {}
+                Applied::Yes(_) => {}
                 Applied::Faulty(fault) => return Ok(End::Fault(fault)),
                 Applied::Differs(reason) => {
                     self.halt(reason).await?;
@@ -169,20 +170,30 @@ impl Follower {
     }
 }
 
-fn apply(shared: &Shared, store: &mut Store, block: Checked) -> Result<Applied, Error> {
-    let Checked {
-        header,
-        certificate,
-        candidates,
-    } = block;
+/// Executes and writes a block, if it is the next one and executing it comes to what was certified.
+pub(crate) fn apply(shared: &Shared, store: &mut Store, block: Checked) -> Result<Applied, Error> {
     let tip = store.tip();
-    let height = header.height;
+    let height = block.header.height;
     if height != tip.height + 1 {
         return Ok(Applied::Faulty(UpstreamFault::OutOfOrder {
             expected: tip.height + 1,
             got: height,
         }));
     }
+    let header = match block.certified(store.validators(), shared.verifier.cache()) {
+        Ok(header) => header,
+        Err(fault) => {
+            return Ok(Applied::Faulty(UpstreamFault::Uncertified {
+                height,
+                fault,
+            }));
+        }
+    };
+    let Checked {
+        certificate,
+        candidates,
+        ..
+    } = block;
     if header.parent != tip.hash {
         return Ok(Applied::Differs(format!(
             "block {height} is certified and does not follow the certified block {} that this node has",
@@ -210,14 +221,15 @@ fn apply(shared: &Shared, store: &mut Store, block: Checked) -> Result<Applied, 
             "block {height} is certified, and executing it comes to another {difference}"
         )));
     }
-    if shared.validators.key(&header.proposer).is_none() {
+    if store.validators().key(&header.proposer).is_none() {
         return Ok(Applied::Differs(format!(
             "block {height} is certified, and its proposer is no validator"
         )));
     }
-    let tip = store.commit(execution, &header, &certificate)?;
-    shared.committed(tip);
-    Ok(Applied::Yes)
+    let ids = execution.ids().to_vec();
+    store.commit(execution, &header, &certificate)?;
+    shared.committed(store);
+    Ok(Applied::Yes(ids))
 }
 
 /// What two headers differ in, in the order in which a cause would show.

@@ -3,20 +3,20 @@
 //! First come, first served. Nothing is thrown out to make room: who comes too late is told when to
 //! try again, and no signer can take up all of the room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use tracing::Span;
 use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
     block::{MAX_BLOCK_BYTES, MAX_BLOCK_TXS},
-    ids::TxId,
+    ids::{Height, TxId},
     tx::{Tx, Verified},
 };
 
 use crate::config::MempoolLimits;
 
 /// A transaction that waits, and the span of the call that brought it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Waiting {
     pub(crate) tx: Verified<Tx>,
     pub(crate) span: Span,
@@ -66,13 +66,23 @@ impl Load {
     }
 }
 
-/// The transactions that wait, and those in the block under way.
+/// A transaction's place in the queue, with whose it is and how large.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    number: u64,
+    signer: KeyId,
+    bytes: usize,
+}
+
+/// The transactions that wait. One that is proposed goes on waiting until a block that has it is
+/// committed, for another block may be agreed on instead.
 #[derive(Debug)]
 pub(crate) struct Mempool {
     limits: MempoolLimits,
-    queue: VecDeque<Waiting>,
-    /// Waiting or in the block under way: signer and size.
-    held: HashMap<TxId, (KeyId, usize)>,
+    /// By the order in which they came.
+    queue: BTreeMap<u64, Waiting>,
+    held: HashMap<TxId, Held>,
+    came: u64,
     signers: HashMap<KeyId, Load>,
     load: Load,
 }
@@ -81,19 +91,20 @@ impl Mempool {
     pub(crate) fn new(limits: MempoolLimits) -> Self {
         Self {
             limits,
-            queue: VecDeque::new(),
+            queue: BTreeMap::new(),
             held: HashMap::new(),
+            came: 0,
             signers: HashMap::new(),
             load: Load::default(),
         }
     }
 
-    /// What it holds, the block under way included.
+    /// What it holds.
     pub(crate) fn load(&self) -> Load {
         self.load
     }
 
-    /// Whether any transaction waits that is in no block yet.
+    /// Whether any transaction waits.
     pub(crate) fn waits(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -128,31 +139,61 @@ impl Mempool {
         self.room(&signer, bytes)?;
         self.load.add(bytes);
         self.signers.entry(signer).or_default().add(bytes);
-        self.held.insert(id, (signer, bytes));
-        self.queue.push_back(waiting);
+        let number = self.came;
+        self.came += 1;
+        let held = Held {
+            number,
+            signer,
+            bytes,
+        };
+        self.held.insert(id, held);
+        self.queue.insert(number, waiting);
         Ok(Inserted::New)
     }
 
-    /// Takes as many as one block may hold, oldest first. They stay held until [`Self::settle`].
-    pub(crate) fn take(&mut self) -> Vec<Waiting> {
-        let mut bytes = 0;
-        let mut count = 0;
-        for waiting in &self.queue {
+    /// The transaction that has these very bytes, if it waits: it was verified.
+    pub(crate) fn verified(&self, tx: &Tx) -> Option<Verified<Tx>> {
+        let held = self.held.get(&tx.meta().id)?;
+        let waiting = self.queue.get(&held.number)?;
+        (waiting.tx.encoded() == tx.encoded()).then(|| waiting.tx.clone())
+    }
+
+    /// Up to so many of those that wait, oldest first.
+    pub(crate) fn oldest(&self, count: usize) -> impl Iterator<Item = &Waiting> {
+        self.queue.values().take(count)
+    }
+
+    /// As many as one block of that height may hold, oldest first. They go on waiting until
+    /// [`Self::settle`]; those that came too late for it are let go.
+    pub(crate) fn next_block(&mut self, height: Height) -> Vec<Waiting> {
+        let (mut chosen, mut late, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for waiting in self.queue.values() {
+            if waiting.tx.meta().expires_at < height {
+                late.push(waiting.tx.meta().id);
+                continue;
+            }
             bytes += waiting.tx.encoded().len();
-            if count == MAX_BLOCK_TXS || bytes > MAX_BLOCK_BYTES {
+            if chosen.len() == MAX_BLOCK_TXS || bytes > MAX_BLOCK_BYTES {
                 break;
             }
-            count += 1;
+            chosen.push(waiting.clone());
         }
-        self.queue.drain(..count).collect()
+        self.settle(&late);
+        chosen
     }
 
     /// Lets go of the transactions of a block that is committed.
     pub(crate) fn settle(&mut self, ids: &[TxId]) {
         for id in ids {
-            let Some((signer, bytes)) = self.held.remove(id) else {
+            let Some(Held {
+                number,
+                signer,
+                bytes,
+            }) = self.held.remove(id)
+            else {
                 continue;
             };
+            self.queue.remove(&number);
             self.load.remove(bytes);
             if let Some(load) = self.signers.get_mut(&signer) {
                 load.remove(bytes);
@@ -214,11 +255,13 @@ mod tests {
         let taken = expected.iter().filter(|one| one.is_ok()).count();
         assert_eq!(mempool.load().txs, taken);
         // What is taken and settled leaves nothing behind.
-        let ids: Vec<_> = mempool.take().iter().map(|one| one.tx.meta().id).collect();
+        let block = mempool.next_block(1);
+        let ids: Vec<_> = block.iter().map(|one| one.tx.meta().id).collect();
         assert_eq!(ids.len(), taken);
         assert_eq!(mempool.load().txs, taken, "held until its block is on disk");
-        assert!(!mempool.waits());
+        assert_eq!(mempool.waits(), taken > 0);
         mempool.settle(&ids);
+        assert!(!mempool.waits());
         assert_eq!(mempool.load(), Load::default());
         assert!(mempool.signers.is_empty() && mempool.held.is_empty());
     }
@@ -278,11 +321,46 @@ mod tests {
         let id = first.tx.meta().id;
         assert_eq!(mempool.insert(again()), Ok(Inserted::New));
         assert_eq!(mempool.insert(again()), Ok(Inserted::Known));
-        assert_eq!(mempool.take().len(), 1);
+        assert_eq!(mempool.next_block(1).len(), 1);
         assert_eq!(mempool.insert(again()), Ok(Inserted::Known));
-        assert!(mempool.take().is_empty());
+        assert_eq!(
+            mempool.next_block(1).len(),
+            1,
+            "another block may be agreed on"
+        );
         mempool.settle(&[id]);
         assert!(!mempool.holds(&id));
+    }
+
+    #[test]
+    fn who_waited_beyond_its_expiry_is_let_go() {
+        let mut all = Signers::new();
+        let mut mempool = Mempool::new(MempoolLimits::default());
+        let one = all.sign(A);
+        let last = one.tx.meta().expires_at;
+        mempool.insert(one).unwrap();
+        assert_eq!(mempool.next_block(last).len(), 1);
+        assert_eq!(mempool.next_block(last + 1).len(), 0);
+        assert_eq!(mempool.load(), Load::default());
+    }
+
+    #[test]
+    fn what_waits_need_not_be_verified_again_if_it_has_the_same_bytes() {
+        let mut all = Signers::new();
+        let mut mempool = Mempool::new(MempoolLimits::default());
+        let (one, other) = (all.sign(A), all.sign(A));
+        let same = Tx::parse(one.tx.encoded()).unwrap();
+        mempool.insert(one).unwrap();
+        assert!(mempool.verified(&same).is_some());
+        assert!(mempool.verified(&other.tx).is_none());
+        // Another signature under the same id is another matter.
+        let mut encoded = same.encoded().to_vec();
+        let last = encoded.len() - 1;
+        encoded[last] ^= 1;
+        if let Ok(forged) = Tx::parse(&encoded) {
+            assert_eq!(forged.meta().id, same.meta().id);
+            assert!(mempool.verified(&forged).is_none());
+        }
     }
 
     #[test]
@@ -296,17 +374,18 @@ mod tests {
         // As many as a block's bytes hold, by a queue that counts one transaction again and again.
         let many = MAX_BLOCK_BYTES / size + 10;
         let copy = all.sign(B);
-        for _ in 1..many {
-            mempool.queue.push_back(Waiting {
+        for number in 1..many as u64 {
+            let copy = Waiting {
                 tx: copy.tx.clone(),
                 span: Span::none(),
-            });
+            };
+            mempool.queue.insert(number, copy);
         }
-        let taken = mempool.take();
+        let taken = mempool.next_block(1);
         assert_eq!(taken[0].tx.meta().id, first);
         let bytes: usize = taken.iter().map(|one| one.tx.encoded().len()).sum();
         assert!(taken.len() <= MAX_BLOCK_TXS && bytes <= MAX_BLOCK_BYTES);
         assert!(taken.len() == MAX_BLOCK_TXS || bytes + size > MAX_BLOCK_BYTES);
-        assert_eq!(taken.len() + mempool.queue.len(), many);
+        assert_eq!(mempool.queue.len(), many);
     }
 }

@@ -6,16 +6,22 @@ use std::{sync::Arc, time::Duration};
 use prost::Message;
 use tokio::sync::watch;
 use xinqiao_ledger::{
-    block::{Header, ValidatorSet},
+    block::Header,
     genesis::Genesis,
     ids::{ChainId, Height, TxId},
     outcome::Outcome,
     tx::Tx,
+    validators::{Epochs, ValidatorSet},
     wire,
 };
 use xinqiao_store::{Error as StoreError, Reader, Tip, View};
 
-use crate::{fault::SubmitFault, intake::Intake, relay::Relay, shared::Shared};
+use crate::{
+    fault::SubmitFault,
+    intake::{Intake, Origin},
+    relay::Relay,
+    shared::Shared,
+};
 
 /// A node's view of the chain. Cloning is cheap.
 #[derive(Clone)]
@@ -120,9 +126,14 @@ impl Replica {
         self.shared.chain
     }
 
-    /// The validators in force.
-    pub fn validators(&self) -> &ValidatorSet {
-        &self.shared.validators
+    /// The validators in force at the next height.
+    pub fn validators(&self) -> ValidatorSet {
+        self.shared.epochs.borrow().last().clone()
+    }
+
+    /// The validators in force at every height up to the next.
+    pub fn epochs(&self) -> Epochs {
+        self.shared.epochs.borrow().clone()
     }
 
     /// The store, for reading blocks and proofs.
@@ -216,7 +227,7 @@ impl Replica {
         relayed: u32,
     ) -> Result<TxId, SubmitFault> {
         match &self.way {
-            Way::Own(intake) => intake.submit(transaction).await,
+            Way::Own(intake) => intake.submit(transaction, Origin::Here).await,
             Way::Relayed(relay) => {
                 let tx = Tx::parse(&transaction.encode_to_vec())?;
                 if let Some(reason) = self.halted() {

@@ -6,6 +6,7 @@
 //! | [`state`] | every node |
 //! | [`audit`] | every node |
 //! | [`submission`] | validators and followers |
+//! | [`validator`] | validators |
 #![allow(
     clippy::result_large_err,
     reason = "tonic's handlers return Status by value"
@@ -15,6 +16,7 @@ pub(crate) mod audit;
 pub(crate) mod ledger;
 pub(crate) mod state;
 pub(crate) mod submission;
+pub(crate) mod validator;
 
 use tonic::{Request, Status};
 use xinqiao_contracts::StateFault;

@@ -9,18 +9,19 @@ use std::{
 use tokio::sync::watch;
 use xinqiao_contracts::BlockContext;
 use xinqiao_ledger::{
-    block::ValidatorSet,
-    genesis::Genesis,
+    genesis::{Genesis, Parameters},
     ids::{ChainId, TimeMs},
+    validators::Epochs,
 };
-use xinqiao_store::{Reader, Tip};
+use xinqiao_store::{Reader, Store, Tip};
 
 use crate::verifier::Verifier;
 
 pub(crate) struct Shared {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) chain: ChainId,
-    pub(crate) validators: ValidatorSet,
+    /// The validators in force at every height up to the next.
+    pub(crate) epochs: watch::Sender<Epochs>,
     pub(crate) reader: Reader,
     pub(crate) verifier: Verifier,
     pub(crate) tip: watch::Sender<Tip>,
@@ -31,18 +32,21 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// What a transaction would be executed in, were it in the block after the tip.
-    pub(crate) fn next_block(&self, tip: &Tip) -> BlockContext {
+    pub(crate) fn next_block(&self, tip: &Tip, parameters: Parameters) -> BlockContext {
         BlockContext {
             chain: self.chain,
             height: tip.height + 1,
             time: now().max(tip.time + 1),
-            parameters: self.genesis.parameters,
+            parameters,
         }
     }
 
-    /// Publishes a block that is on disk.
-    pub(crate) fn committed(&self, tip: Tip) {
-        self.tip.send_replace(tip);
+    /// Publishes a block that is on disk; whoever hears of it finds its validators known.
+    pub(crate) fn committed(&self, store: &Store) {
+        if self.epochs.borrow().last_from() != store.epochs().last_from() {
+            self.epochs.send_replace(store.epochs().clone());
+        }
+        self.tip.send_replace(store.tip());
     }
 
     /// Publishes that the node refuses to go on.

@@ -2,15 +2,14 @@
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinHandle};
-use xinqiao_consensus::Solo;
-use xinqiao_ledger::{
-    genesis::Engine,
-    wire::{
-        audit_service_server::AuditServiceServer, ledger_service_server::LedgerServiceServer,
-        state_service_server::StateServiceServer,
-        submission_service_server::SubmissionServiceServer,
-    },
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use xinqiao_ledger::wire::{
+    audit_service_server::AuditServiceServer, ledger_service_server::LedgerServiceServer,
+    state_service_server::StateServiceServer, submission_service_server::SubmissionServiceServer,
+    validator_service_server::ValidatorServiceServer,
 };
 use xinqiao_rpc::{
     BoundServer, ExpectedPeer, Fitness, Identity, Limits, Role as Process, ServerBuilder, limited,
@@ -22,15 +21,22 @@ use crate::{
     config::{NodeConfig, Role, Upstream},
     error::Error,
     follower::Follower,
+    host::{self, Heard, Host, Means},
     intake::Intake,
+    mesh::Ways,
     relay::Relay,
     replica::{Replica, Way},
-    service::{audit::Audit, ledger::Ledger, state::State, submission::Submission},
+    service::{
+        audit::Audit, ledger::Ledger, state::State, submission::Submission, validator::Validators,
+    },
     shared::{Shared, stopped},
     upstream::Feed,
-    validator::{Validator, position},
     verifier::Verifier,
+    wal::LogKeeper,
 };
+
+/// The folder of a validator's log, beside the store's files.
+const LOG: &str = "validator-log";
 
 /// How often, and how far apart, it is looked whether the store is let go.
 const RELEASE: (u32, Duration) = (200, Duration::from_millis(5));
@@ -82,7 +88,7 @@ impl Node {
         let shared = Arc::new(Shared {
             genesis: Arc::clone(&config.genesis),
             chain: store.chain(),
-            validators: store.validators().clone(),
+            epochs: watch::Sender::new(store.epochs().clone()),
             reader: store.reader(),
             verifier: Verifier::new(config.genesis.distinguishing_id.clone()),
             tip: watch::Sender::new(tip),
@@ -98,11 +104,11 @@ impl Node {
             config.identity.clone(),
             config.limits.clone(),
         );
-        let (way, work) = arrange(config, &shared, store)?;
+        let (way, door, work) = arrange(config, &shared, store)?;
         let replica = Replica { shared, way };
         let server = match listen {
             Some(address) => {
-                let (server, fitness) = bind(&identity, &limits, &replica, address).await?;
+                let (server, fitness) = bind(&identity, &limits, &replica, door, address).await?;
                 tokio::spawn(unfit_once_halted(fitness, Arc::clone(&replica.shared)));
                 Some(server)
             }
@@ -192,23 +198,47 @@ async fn released(reader: &Reader) {
     tracing::debug!("the node has stopped, and somebody still reads its store");
 }
 
-/// What a role does: where its transactions go, and which loop owns the store.
-fn arrange(config: NodeConfig, shared: &Arc<Shared>, store: Store) -> Result<(Way, Work), Error> {
+/// Where other validators are heard.
+struct Door {
+    intake: Arc<Intake>,
+    heard: mpsc::Sender<Heard>,
+}
+
+/// What a role does: where its transactions go, whether other validators are heard, and which loop owns
+/// the store.
+fn arrange(
+    config: NodeConfig,
+    shared: &Arc<Shared>,
+    store: Store,
+) -> Result<(Way, Option<Door>, Work), Error> {
     let stop = shared.stop.clone();
     let halted = shared.halted().is_some();
-    let (way, work): (Way, Work) = match config.role {
+    let (way, door, work): (Way, Option<Door>, Work) = match config.role {
         Role::Validator { key } => {
-            let id = key.public().id();
-            if shared.validators.key(&id).is_none() {
-                return Err(Error::NotValidator { key: id });
-            }
-            let intake = Arc::new(Intake::new(Arc::clone(shared), config.mempool));
-            let engine = match config.genesis.engine {
-                Engine::Solo => Solo::new(position(&store)?),
+            let me = key.public().id();
+            let intake = Arc::new(Intake::new(me, Arc::clone(shared), config.mempool));
+            let (log, recovered) = LogKeeper::open(&config.data_dir.join(LOG))?;
+            let (tell, heard) = host::channel();
+            let door = Door {
+                intake: Arc::clone(&intake),
+                heard: tell.clone(),
             };
-            let validator =
-                Validator::new(engine, key, Arc::clone(shared), Arc::clone(&intake), store);
-            (Way::Own(intake), Box::pin(validator.run(stop)))
+            let means = Means {
+                key,
+                intake: Arc::clone(&intake),
+                ways: Ways {
+                    identity: config.identity,
+                    limits: config.limits,
+                    overrides: config.validators,
+                },
+                tell,
+                heard,
+                log,
+                recovered,
+                speak_without_log: config.speak_without_log,
+            };
+            let host = Host::new(Arc::clone(shared), store, means)?;
+            (Way::Own(intake), Some(door), Box::pin(host.run(stop)))
         }
         role @ (Role::Follower | Role::Observer) => {
             let feeds = feeds(&config.upstreams, &config.identity, &config.limits)?;
@@ -218,17 +248,13 @@ fn arrange(config: NodeConfig, shared: &Arc<Shared>, store: Store) -> Result<(Wa
                 Way::Closed
             };
             let follower = Follower::new(Arc::clone(shared), store, feeds);
-            (way, Box::pin(follower.run(stop)))
+            (way, None, Box::pin(follower.run(stop)))
         }
     };
-    Ok((
-        way,
-        if halted {
-            Box::pin(async { Ok(()) })
-        } else {
-            work
-        },
-    ))
+    if halted {
+        return Ok((way, None, Box::pin(async { Ok(()) })));
+    }
+    Ok((way, door, work))
 }
 
 fn feeds(upstreams: &[Upstream], identity: &Identity, limits: &Limits) -> Result<Vec<Feed>, Error> {
@@ -257,6 +283,7 @@ async fn bind(
     identity: &Identity,
     limits: &Limits,
     replica: &Replica,
+    door: Option<Door>,
     address: SocketAddr,
 ) -> Result<(BoundServer, Fitness), Error> {
     let own = || replica.clone();
@@ -271,6 +298,13 @@ async fn bind(
     if !matches!(replica.way, Way::Closed) {
         server = server.add_service(limited!(SubmissionServiceServer::new(Submission {
             replica: own()
+        })));
+    }
+    if let Some(Door { intake, heard }) = door {
+        server = server.add_service(limited!(ValidatorServiceServer::new(Validators {
+            replica: own(),
+            intake,
+            heard,
         })));
     }
     let fitness = server.fitness();

@@ -9,11 +9,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tonic::Status;
 use xinqiao_contracts::{Candidate, StateFault};
+use xinqiao_crypto::VerifierCache;
 use xinqiao_ledger::{
-    block::{Block, Certificate, Certified, Uncertified},
+    block::{Block, Certificate, Certified, Header, Uncertified},
     ids::{ChainId, Height},
     malformed::Malformed,
-    tx::Tx,
+    tx::{Tx, Verified},
+    validators::ValidatorSet,
     wire::{self, ledger_service_client::LedgerServiceClient},
 };
 use xinqiao_rpc::{FaultView, RpcChannel, limited};
@@ -29,11 +31,32 @@ const SHARE_FROM: usize = 32;
 /// How long an upstream may take for a question.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A certified block, ready to be executed.
+/// A block with verified transactions, ready to be executed.
 pub(crate) struct Checked {
-    pub(crate) header: Certified,
+    pub(crate) header: Header,
+    /// The header, if the validators in force at its height were known when it came; they are not
+    /// while the block that names them is still to be executed.
+    pub(crate) certified: Option<Certified>,
     pub(crate) certificate: Certificate,
     pub(crate) candidates: Vec<Candidate>,
+}
+
+impl Checked {
+    /// The header, certified by these validators, which are those in force at its height.
+    pub(crate) fn certified(
+        &self,
+        validators: &ValidatorSet,
+        known: &VerifierCache,
+    ) -> Result<Certified, Uncertified> {
+        match &self.certified {
+            Some(certified) if certified.validator_set == validators.hash() => {
+                Ok(certified.clone())
+            }
+            _ => self
+                .certificate
+                .check_known(self.header.clone(), validators, known),
+        }
+    }
 }
 
 /// A block on its way through the checks.
@@ -54,6 +77,8 @@ pub(crate) enum UpstreamFault {
     OutOfOrder { expected: Height, got: Height },
     #[error("it ended the stream")]
     Ended,
+    #[error("it does not send the blocks that it says it has")]
+    Silent,
     #[error("it stands still while {0} goes on")]
     Behind(String),
     #[error("{0}")]
@@ -163,22 +188,36 @@ fn check(shared: &Shared, block: &wire::Block) -> Result<Checked, UpstreamFault>
     }
     let height = header.height;
     let _span = tracing::debug_span!("block.check", height, txs = txs.len()).entered();
-    let header = certificate
-        .check_known(header, &shared.validators, shared.verifier.cache())
-        .map_err(|fault| UpstreamFault::Uncertified { height, fault })?;
+    let validators = shared.epochs.borrow().at(height).clone();
+    let certified = if header.validator_set == validators.hash() {
+        let cache = shared.verifier.cache();
+        let certified = certificate.check_known(header.clone(), &validators, cache);
+        Some(certified.map_err(|fault| UpstreamFault::Uncertified { height, fault })?)
+    } else {
+        None
+    };
     Ok(Checked {
         header,
+        certified,
         certificate,
-        candidates: candidates(shared, txs)?,
+        candidates: candidates(shared, txs, |_| None)?,
     })
 }
 
-/// Verifies signatures, half of them on another thread when there are many.
-fn candidates(shared: &Shared, mut txs: Vec<Tx>) -> Result<Vec<Candidate>, StateFault> {
+/// Verifies signatures, half of them on another thread when there are many. What `known` has need not
+/// be verified again.
+pub(crate) fn candidates(
+    shared: &Shared,
+    mut txs: Vec<Tx>,
+    known: impl Fn(&Tx) -> Option<Verified<Tx>> + Sync,
+) -> Result<Vec<Candidate>, StateFault> {
     let all = |txs: Vec<Tx>| -> Result<Vec<Candidate>, StateFault> {
         let view = shared.reader.view();
         txs.into_iter()
-            .map(|tx| shared.verifier.ahead(&view, tx))
+            .map(|tx| match known(&tx) {
+                Some(tx) => Ok(Candidate::Verified(tx)),
+                None => shared.verifier.ahead(&view, tx),
+            })
             .collect()
     };
     if txs.len() < SHARE_FROM {

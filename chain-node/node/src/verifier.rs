@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use xinqiao_contracts::{Candidate, StateFault, StateRead, VerifyTx, table};
-use xinqiao_crypto::{DistinguishingId, PublicKey, VerifierCache};
+use xinqiao_crypto::{DistinguishingId, PublicKey, Signature, VerifierCache};
 use xinqiao_ledger::tx::{NotSigned, Tx, Verified};
 
 /// Prepared keys kept at once: 464 KiB each.
@@ -53,5 +53,13 @@ impl Verifier {
 impl VerifyTx for Verifier {
     fn verify(&self, tx: Tx, key: &PublicKey) -> Result<Verified<Tx>, NotSigned> {
         tx.verify(&self.cache.known(key, &self.id))
+    }
+}
+
+impl xinqiao_consensus::Verifier for Verifier {
+    fn is_signed(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        (self.cache.known(key, &self.id))
+            .verify(message, signature)
+            .is_ok()
     }
 }

@@ -5,6 +5,7 @@ use std::{pin::Pin, time::Duration};
 use futures::{Stream, stream};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
+use xinqiao_contracts::parameters;
 use xinqiao_ledger::{
     ids::{Height, TxId},
     wire::{self, ledger_service_server::LedgerService},
@@ -12,7 +13,7 @@ use xinqiao_ledger::{
 use xinqiao_rpc::{Fault, PeerIdentity, Reason};
 use xinqiao_store::Tip;
 
-use super::{MAX_WAIT_MS, damaged, off_loop, within};
+use super::{MAX_WAIT_MS, damaged, failed, off_loop, within};
 use crate::{
     fault,
     replica::{Replica, WaitError, Way},
@@ -33,6 +34,7 @@ impl LedgerService for Ledger {
     ) -> Result<Response<wire::GetStatusResponse>, Status> {
         self.replica.shared.caller(&request)?;
         let tip = self.replica.tip();
+        let parameters = parameters(&self.replica.state()).map_err(failed)?;
         let (role, txs, bytes) = match &self.replica.way {
             Way::Own(intake) => {
                 let load = intake.mempool().load();
@@ -51,7 +53,7 @@ impl LedgerService for Ledger {
             mempool_transactions: u32::try_from(txs).unwrap_or(u32::MAX),
             mempool_bytes: bytes as u64,
             halted: self.replica.halted().unwrap_or_default(),
-            max_expiry_window: self.replica.genesis().parameters.max_expiry_window,
+            max_expiry_window: parameters.max_expiry_window,
         }))
     }
 
@@ -117,6 +119,21 @@ impl LedgerService for Ledger {
         }))
     }
 
+    async fn get_handovers(
+        &self,
+        request: Request<wire::GetHandoversRequest>,
+    ) -> Result<Response<wire::GetHandoversResponse>, Status> {
+        self.replica.shared.caller(&request)?;
+        let after = request.get_ref().after_height;
+        let answer = off_loop(&self.replica, move |replica| {
+            let id = &replica.genesis().distinguishing_id;
+            let handovers = replica.reader().handovers(id, after, HANDOVERS);
+            let handovers = handovers.map_err(damaged)?;
+            Ok(wire::GetHandoversResponse { handovers })
+        });
+        answer.await.map(Response::new)
+    }
+
     async fn get_history_proof(
         &self,
         request: Request<wire::GetHistoryProofRequest>,
@@ -152,6 +169,9 @@ impl LedgerService for Ledger {
         answer.await.map(Response::new)
     }
 }
+
+/// Changes of validators that one answer holds at most.
+const HANDOVERS: usize = 100;
 
 /// The receipt of a transaction, if it is final within the time.
 pub(super) async fn receipt_within(

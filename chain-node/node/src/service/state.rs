@@ -1,7 +1,8 @@
 //! `StateService`: the contracts' state at the tip.
 
+use prost::Message;
 use tonic::{Request, Response, Status};
-use xinqiao_contracts::query;
+use xinqiao_contracts::{engine, parameters, query, validators};
 use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_ledger::{
     ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TxId},
@@ -10,8 +11,14 @@ use xinqiao_ledger::{
 };
 use xinqiao_rpc::{Fault, Reason};
 
-use super::{ask, failed};
+use super::{ask, failed, page_size};
 use crate::{fault, replica::Replica};
+
+/// Where a page of proposals ends early: one can be as large as a transaction, and a message is bounded.
+const MAX_PAGE_BYTES: usize = 4 << 20;
+
+/// Proposals that are read at a time, for the same reason.
+const CHUNK: usize = 8;
 
 /// The service.
 #[derive(Clone)]
@@ -167,6 +174,99 @@ impl StateService for State {
                 .ok_or_else(unknown(Reason::OrderNotFound))?;
             Ok(wire::GetOrderResponse {
                 order: Some((&order).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_validators(
+        &self,
+        request: Request<wire::ListValidatorsRequest>,
+    ) -> Result<Response<wire::ListValidatorsResponse>, Status> {
+        let answer = ask(&self.replica, request, |_, state| {
+            Ok(wire::ListValidatorsResponse {
+                engine: engine(state).map_err(failed)?.to_wire(),
+                validators: (validators(state).map_err(failed)?.iter())
+                    .map(Into::into)
+                    .collect(),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_proposals(
+        &self,
+        request: Request<wire::ListProposalsRequest>,
+    ) -> Result<Response<wire::ListProposalsResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let size = page_size(wanted.page_size)?;
+            let mut bytes = 0;
+            let mut answer = wire::ListProposalsResponse {
+                proposals: Vec::new(),
+                next_before_index: wanted.before_index,
+            };
+            while answer.proposals.len() < size {
+                let chunk = CHUNK.min(size - answer.proposals.len());
+                let page = query::proposals(state, answer.next_before_index, chunk);
+                let page = page.map_err(failed)?;
+                for view in &page.entries {
+                    let proposal = wire::ProposalState::from(view);
+                    bytes += proposal.encoded_len();
+                    if !answer.proposals.is_empty() && bytes > MAX_PAGE_BYTES {
+                        return Ok(answer);
+                    }
+                    answer.next_before_index = proposal.index;
+                    answer.proposals.push(proposal);
+                }
+                answer.next_before_index = page.next_before_index;
+                if page.next_before_index == 0 {
+                    break;
+                }
+            }
+            Ok(answer)
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_proposal(
+        &self,
+        request: Request<wire::GetProposalRequest>,
+    ) -> Result<Response<wire::GetProposalResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let id = TxId::parse("proposal", &wanted.proposal).map_err(fault::malformed)?;
+            let proposal = query::proposal(state, &id)
+                .map_err(failed)?
+                .ok_or_else(unknown(Reason::ProposalNotFound))?;
+            Ok(wire::GetProposalResponse {
+                proposal: Some((&proposal).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_parameters(
+        &self,
+        request: Request<wire::GetParametersRequest>,
+    ) -> Result<Response<wire::GetParametersResponse>, Status> {
+        let answer = ask(&self.replica, request, |_, state| {
+            let parameters = parameters(state).map_err(failed)?;
+            Ok(wire::GetParametersResponse {
+                parameters: Some((&parameters).into()),
+            })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_misbehaviour(
+        &self,
+        request: Request<wire::ListMisbehaviourRequest>,
+    ) -> Result<Response<wire::ListMisbehaviourResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let size = page_size(wanted.page_size)?;
+            let page = query::misbehaviour(state, wanted.before_index, size).map_err(failed)?;
+            Ok(wire::ListMisbehaviourResponse {
+                entries: page.entries.iter().map(Into::into).collect(),
+                next_before_index: page.next_before_index,
             })
         });
         answer.await.map(Response::new)

@@ -18,6 +18,7 @@ use xinqiao_ledger::{
     genesis::{Genesis, Parameters},
     ids::{Height, TxId},
     receipt,
+    validators::Epochs,
     wire::{
         self, ledger_service_client::LedgerServiceClient,
         submission_service_client::SubmissionServiceClient,
@@ -206,7 +207,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
 
     let told = told.lock().unwrap().clone();
     let chain = consortium.genesis.chain_id();
-    let validators = consortium.genesis.validator_set().unwrap();
+    let epochs = Epochs::begin(consortium.genesis.validator_set().unwrap());
     for channel in [to_validator, to_follower] {
         let mut ledger = limited!(LedgerServiceClient::new(channel));
         for (id, height) in &told {
@@ -220,7 +221,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
                 .into_inner()
                 .receipt
                 .unwrap();
-            let proven = receipt::check(&receipt, &validators, &chain).unwrap();
+            let proven = receipt::check(&receipt, &epochs, &chain).unwrap();
             assert_eq!((proven.id(), proven.header().height), (*id, *height));
         }
     }

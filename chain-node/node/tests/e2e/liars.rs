@@ -116,6 +116,13 @@ impl LedgerService for Liar {
         Err(Status::unimplemented(""))
     }
 
+    async fn get_handovers(
+        &self,
+        _: Request<wire::GetHandoversRequest>,
+    ) -> Result<Response<wire::GetHandoversResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_history_proof(
         &self,
         _: Request<wire::GetHistoryProofRequest>,
@@ -136,6 +143,7 @@ fn certify(block: &mut wire::Block, by: &str, change: impl FnOnce(&mut Block)) {
     );
     parsed.certificate = Certificate {
         height: parsed.header.height,
+        round: 0,
         header: parsed.header.hash(),
         signatures: vec![signature],
     };

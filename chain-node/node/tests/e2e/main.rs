@@ -4,6 +4,7 @@
 mod agreement;
 mod consortium;
 mod crash;
+mod governance;
 mod liars;
 mod refused;
 mod restart;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use xinqiao_contracts::testing::PlainVerifier;
-use xinqiao_node::{Error, Role};
+use xinqiao_node::{Error, Role, SubmitFault};
 use xinqiao_rpc::Role as Process;
 
 use crate::consortium::{Consortium, Running, assert_agree};
@@ -88,8 +88,8 @@ async fn two_processes_never_share_a_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_validator_of_the_genesis_proposes() {
-    let consortium = Consortium::new();
+async fn whose_key_is_no_validator_s_orders_nothing_and_says_so() {
+    let mut consortium = Consortium::new();
     let config = consortium.config(
         "impostor",
         Role::Validator {
@@ -98,6 +98,13 @@ async fn only_a_validator_of_the_genesis_proposes() {
         "sh-bureau",
         Process::Node,
     );
-    let refused = Running::start(config).await.err();
-    assert!(matches!(refused, Some(Error::NotValidator { .. })));
+    let node = Running::start(config).await.unwrap();
+    let (_, tx) = consortium.any(1);
+    let refused = node.replica().submit(tx).await;
+    assert!(
+        matches!(refused, Err(SubmitFault::NotInForce)),
+        "{refused:?}"
+    );
+    assert_eq!(node.replica().tip().height, 0);
+    node.stop().await;
 }

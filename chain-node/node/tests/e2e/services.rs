@@ -95,9 +95,8 @@ async fn a_receipt_from_the_wire_proves_what_a_transaction_came_to() {
     let taken = submit(channel.clone(), tx).await.unwrap();
     assert_eq!(taken.tx_id, id.to_vec());
     let replica = follower.replica();
-    let check = |wire: &wire::Receipt| {
-        receipt::check(wire, replica.validators(), &replica.chain()).unwrap()
-    };
+    let check =
+        |wire: &wire::Receipt| receipt::check(wire, &replica.epochs(), &replica.chain()).unwrap();
     let proven = check(&taken.receipt.unwrap());
     assert_eq!(proven.id(), id);
     assert!(matches!(proven.outcome(), Outcome::Applied(_)));
@@ -153,7 +152,7 @@ async fn a_history_proof_links_any_two_headers() {
             assert_eq!((earlier.height, tip.height), (height, tip_height));
             Certificate::try_from(&proof.tip_certificate.unwrap())
                 .unwrap()
-                .check(tip.clone(), validator.replica().validators())
+                .check(tip.clone(), &validator.replica().validators())
                 .unwrap();
             let path = Path::try_from(&proof.inclusion.unwrap()).unwrap();
             assert_eq!((path.index, path.size), (height - 1, tip_height - 1));

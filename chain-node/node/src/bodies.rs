@@ -1,0 +1,177 @@
+//! Bodies of proposed blocks: what a header's hash stands for before anybody has certified it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use prost::Message;
+use xinqiao_contracts::{Candidate, StateFault};
+use xinqiao_crypto::KeyId;
+use xinqiao_ledger::{
+    block::{Header, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, tx_root},
+    ids::{HeaderHash, Height},
+    malformed::{Malformed, Problem, list},
+    tx::Tx,
+    wire,
+};
+use xinqiao_store::Execution;
+
+use crate::{intake::Intake, shared::Shared, upstream::candidates};
+
+/// How far above the next height a body is kept: its proposer may be that much ahead.
+const AHEAD: Height = 1;
+
+/// Bodies kept of one validator at most: several rounds' for the next height and the one after. Nobody
+/// crowds out another's.
+const KEPT: usize = 8;
+
+/// Why a body is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// It is none.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// This node's own store failed.
+    #[error(transparent)]
+    Store(#[from] StateFault),
+}
+
+/// A body, with its transactions verified as far as this node knows their keys.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) header: Header,
+    pub(crate) hash: HeaderHash,
+    pub(crate) wire: Arc<wire::ProposedBody>,
+    candidates: Vec<Candidate>,
+}
+
+impl Body {
+    /// What was executed here.
+    pub(crate) fn built(execution: &Execution) -> Self {
+        let header = execution.header().clone();
+        Self {
+            hash: header.hash(),
+            wire: Arc::new(wire::ProposedBody {
+                header: header.encode(),
+                transactions: execution.encoded_txs().to_vec(),
+            }),
+            header,
+            candidates: Vec::new(),
+        }
+    }
+
+    /// A body that came from elsewhere; none if it is of a height that this node does not care about.
+    pub(crate) fn check(
+        shared: &Shared,
+        intake: &Intake,
+        wire: wire::ProposedBody,
+    ) -> Result<Option<Self>, NotTaken> {
+        let header = Header::parse(&wire.header)?;
+        let tip = shared.tip.borrow().height;
+        if header.height <= tip || header.height > tip + 1 + AHEAD || header.chain != shared.chain {
+            return Ok(None);
+        }
+        Self::parsed(shared, Some(intake), header, wire).map(Some)
+    }
+
+    /// A body that the log holds.
+    pub(crate) fn recovered(shared: &Shared, record: &[u8]) -> Result<Self, NotTaken> {
+        let undecodable = |fault: prost::DecodeError| {
+            Malformed::new("body", Problem::Undecodable(fault.to_string()))
+        };
+        let wire = wire::ProposedBody::decode(record).map_err(undecodable)?;
+        let header = Header::parse(&wire.header)?;
+        Self::parsed(shared, None, header, wire)
+    }
+
+    fn parsed(
+        shared: &Shared,
+        intake: Option<&Intake>,
+        header: Header,
+        wire: wire::ProposedBody,
+    ) -> Result<Self, NotTaken> {
+        let bytes: usize = wire.transactions.iter().map(Vec::len).sum();
+        if bytes > MAX_BLOCK_BYTES {
+            let problem = Problem::TooLong {
+                max: MAX_BLOCK_BYTES,
+                got: bytes,
+            };
+            return Err(Malformed::new("transactions", problem).into());
+        }
+        let parse = |field: &str, encoded: &Vec<u8>| {
+            Tx::parse(encoded).map_err(|fault| fault.within(field))
+        };
+        let txs = list("transactions", &wire.transactions, 0, MAX_BLOCK_TXS, parse)?;
+        if header.tx_count as usize != txs.len() || header.tx_root != tx_root(&txs) {
+            let problem = Problem::Format("the transactions that the header's root is over");
+            return Err(Malformed::new("transactions", problem).into());
+        }
+        let known = |tx: &Tx| intake.and_then(|intake| intake.mempool().verified(tx));
+        let candidates = candidates(shared, txs, known)?;
+        Ok(Self {
+            hash: header.hash(),
+            header,
+            wire: Arc::new(wire),
+            candidates,
+        })
+    }
+
+    /// As the log keeps it.
+    pub(crate) fn record(&self) -> Vec<u8> {
+        self.wire.encode_to_vec()
+    }
+}
+
+/// A body that is here, and what has become of it.
+pub(crate) struct Kept {
+    from: KeyId,
+    pub(crate) header: Header,
+    pub(crate) wire: Arc<wire::ProposedBody>,
+    pub(crate) stage: Stage,
+}
+
+/// How far a body has got.
+pub(crate) enum Stage {
+    /// It can be executed.
+    Waits(Vec<Candidate>),
+    /// It is being executed.
+    Executing,
+    /// It was executed, and comes to its header.
+    Stands(Box<Execution>),
+    /// It was executed or looked at, and cannot be stood for.
+    Refused,
+}
+
+/// The bodies of the heights under way.
+#[derive(Default)]
+pub(crate) struct Bodies(HashMap<HeaderHash, Kept>);
+
+impl Bodies {
+    /// Keeps a body that came from a validator, if it has room left.
+    pub(crate) fn keep(&mut self, from: KeyId, body: Body, stage: Option<Stage>) {
+        let of_it = self.0.values().filter(|kept| kept.from == from).count();
+        if self.0.contains_key(&body.hash) || of_it >= KEPT {
+            return;
+        }
+        let kept = Kept {
+            from,
+            header: body.header,
+            wire: body.wire,
+            stage: stage.unwrap_or(Stage::Waits(body.candidates)),
+        };
+        self.0.insert(body.hash, kept);
+    }
+
+    pub(crate) fn get(&self, hash: &HeaderHash) -> Option<&Kept> {
+        self.0.get(hash)
+    }
+
+    /// Moves a body on to another stage, and gives the one before.
+    pub(crate) fn advance(&mut self, hash: &HeaderHash, stage: Stage) -> Option<Stage> {
+        let kept = self.0.get_mut(hash)?;
+        Some(std::mem::replace(&mut kept.stage, stage))
+    }
+
+    /// Forgets bodies up to a height.
+    pub(crate) fn forget(&mut self, upto: Height) {
+        self.0.retain(|_, kept| kept.header.height > upto);
+    }
+}

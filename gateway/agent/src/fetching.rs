@@ -189,7 +189,7 @@ impl Fetch {
             sealed.extend_from_slice(&piece.chunk);
             receipt = piece.receipt.or(receipt);
         }
-        let proven = self.gateway.proven(receipt.as_ref())?;
+        let proven = self.gateway.proven(&self.acting, receipt.as_ref()).await?;
         let recorded =
             opening::recorded(&proven, self.part).map_err(|error| unproven(&error.to_string()))?;
         Ok((recorded, sealed))

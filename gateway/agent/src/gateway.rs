@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,11 +14,12 @@ use tonic::{Code, Request, Status, metadata::MetadataValue};
 use xinqiao_crypto::{DistinguishingId, SecretKey};
 use xinqiao_identity::{TokenIssuer, TokenRequest};
 use xinqiao_ledger::{
-    block::ValidatorSet,
+    block::Uncertified,
     ids::{ChainId, Height, OrgId, Subject, TxId, UserId},
     outcome::Outcome,
-    receipt::{self, Proven},
+    receipt::{self, Proven, Unproven},
     tx::{Tx, id_of},
+    validators::{Epochs, Handover},
     wire::{
         self, consent_service_client::ConsentServiceClient,
         directory_service_client::DirectoryServiceClient, order_service_client::OrderServiceClient,
@@ -58,7 +59,8 @@ pub(crate) struct HomeGateway {
     pub(crate) org: OrgId,
     pub(crate) tokens: TokenIssuer,
     pub(crate) chain: ChainId,
-    pub(crate) validators: ValidatorSet,
+    /// The validators since the genesis, as far as they were heard of and proved it.
+    pub(crate) epochs: RwLock<Epochs>,
     pub(crate) distinguishing_id: DistinguishingId,
     pub(crate) signing_key: SecretKey,
     pub(crate) max_expiry_window: u64,
@@ -118,7 +120,10 @@ impl HomeGateway {
         &self,
         acting: &Acting,
     ) -> Result<Arc<wire::GetDirectoryResponse>, Status> {
-        let request = self.request(acting, wire::GetDirectoryRequest {}, ASK)?;
+        let message = wire::GetDirectoryRequest {
+            handovers_after_height: self.epochs().last_from() - 1,
+        };
+        let request = self.request(acting, message, ASK)?;
         let directory = limited!(DirectoryServiceClient::new(self.channel.clone()))
             .get_directory(request)
             .await
@@ -129,6 +134,7 @@ impl HomeGateway {
                 .because("the gateway is of another chain than the genesis")
                 .status());
         }
+        self.follow(&directory.handovers)?;
         self.heard_of(directory.height);
         Ok(Arc::new(directory))
     }
@@ -176,7 +182,7 @@ impl HomeGateway {
         let request = self.request(acting, message, COMMIT)?;
         let answer = self.orders().place_order(request).await;
         let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
-        Ok((id, self.proven(answer.receipt.as_ref())?))
+        Ok((id, self.proven(acting, answer.receipt.as_ref()).await?))
     }
 
     /// Changes an order; the change must have taken effect.
@@ -192,7 +198,7 @@ impl HomeGateway {
         let request = self.request(acting, message, COMMIT)?;
         let answer = self.orders().submit_order_change(request).await;
         let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
-        applied(&self.proven(answer.receipt.as_ref())?, id)
+        applied(&self.proven(acting, answer.receipt.as_ref()).await?, id)
     }
 
     /// Puts a consent transaction on the ledger; it must have taken effect.
@@ -208,15 +214,46 @@ impl HomeGateway {
         let request = self.request(acting, message, COMMIT)?;
         let answer = self.consents().submit_consent(request).await;
         let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
-        applied(&self.proven(answer.receipt.as_ref())?, id)?;
+        applied(&self.proven(acting, answer.receipt.as_ref()).await?, id)?;
         Ok(id)
     }
 
-    /// Checks a receipt against the validators of the genesis.
-    pub(crate) fn proven(&self, receipt: Option<&wire::Receipt>) -> Result<Proven, Status> {
+    fn epochs(&self) -> RwLockReadGuard<'_, Epochs> {
+        self.epochs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up changes of validators, each under the word of those before.
+    fn follow(&self, handovers: &[wire::Handover]) -> Result<(), Status> {
+        for handover in handovers {
+            let handover = Handover::parse(handover, self.distinguishing_id.clone())
+                .map_err(|error| unproven(&error.to_string()))?;
+            if handover.header.chain != self.chain {
+                return Err(unproven("a change of validators is of another chain"));
+            }
+            let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
+            // Another call may have taken it up already.
+            if handover.header.height >= epochs.last_from() {
+                (epochs.hand_over(handover)).map_err(|error| unproven(&error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a receipt against the validators in force at its height. When it names others than are
+    /// known, the gateway is asked for the changes since.
+    pub(crate) async fn proven(
+        &self,
+        acting: &Acting,
+        receipt: Option<&wire::Receipt>,
+    ) -> Result<Proven, Status> {
         let receipt = receipt.ok_or_else(|| unproven("there is no receipt"))?;
-        let proven = receipt::check(receipt, &self.validators, &self.chain)
-            .map_err(|error| unproven(&error.to_string()))?;
+        let check = || receipt::check(receipt, &self.epochs(), &self.chain);
+        let mut proven = check();
+        if let Err(Unproven::Uncertified(Uncertified::OtherValidators)) = &proven {
+            self.directory(acting).await?;
+            proven = check();
+        }
+        let proven = proven.map_err(|error| unproven(&error.to_string()))?;
         self.heard_of(proven.header().height);
         Ok(proven)
     }

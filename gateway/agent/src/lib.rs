@@ -19,12 +19,16 @@ mod gateway;
 mod service;
 mod verdicts;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+};
 
 use tokio::task::JoinHandle;
 use xinqiao_identity::TokenIssuer;
 use xinqiao_ledger::{
     malformed::Malformed,
+    validators::Epochs,
     wire::{
         report_service_client::ReportServiceClient, report_service_server::ReportServiceServer,
     },
@@ -139,7 +143,7 @@ impl Agent {
                 own.fingerprint_sha256,
             ),
             chain: config.genesis.chain_id(),
-            validators: config.genesis.validator_set()?,
+            epochs: RwLock::new(Epochs::begin(config.genesis.validator_set()?)),
             distinguishing_id: config.genesis.distinguishing_id.clone(),
             signing_key: config.signing_key,
             max_expiry_window: config.genesis.parameters.max_expiry_window,

@@ -17,6 +17,7 @@ use xinqiao_ledger::{
     item::{DigestedReport, SaltKey},
     order::{OrderPart, PartRef, Verdict},
     receipt::{self, Path, Proven},
+    validators::Epochs,
     wire::{self, tx_body::Action},
 };
 
@@ -37,6 +38,7 @@ fn proven(consortium: &mut Consortium, by: &str, action: Action) -> Proven {
         state_commitment: consortium.commitment,
         history_root: sm3(b"history"),
         validator_set: validators.hash(),
+        next_validators: validators.hash(),
         proposer: secret("validator").public().id(),
     };
     let signature = Certificate::sign(
@@ -47,6 +49,7 @@ fn proven(consortium: &mut Consortium, by: &str, action: Action) -> Proven {
     );
     let certificate = Certificate {
         height: header.height,
+        round: 0,
         header: header.hash(),
         signatures: vec![signature],
     };
@@ -64,7 +67,7 @@ fn proven(consortium: &mut Consortium, by: &str, action: Action) -> Proven {
         outcome: executed.encoded[1].clone(),
         outcome_path: Some((&Path::of(&leaves(&executed.encoded), 1).unwrap()).into()),
     };
-    receipt::check(&receipt, &validators, &consortium.chain).unwrap()
+    receipt::check(&receipt, &Epochs::begin(validators), &consortium.chain).unwrap()
 }
 
 const ITEMS: [(&str, &[u8]); 3] = [

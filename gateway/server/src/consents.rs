@@ -138,7 +138,7 @@ impl Directories {
         door: &Door,
         trail: &mut Trail,
         metadata: &MetadataMap,
-        _request: &wire::GetDirectoryRequest,
+        request: &wire::GetDirectoryRequest,
     ) -> Result<wire::GetDirectoryResponse, Refused> {
         let user = trail.user.insert(self.gate.user(door, metadata).await?);
         let _permit = self.gate.permit(user, Ask::ReadCatalogue, None, None)?;
@@ -148,7 +148,10 @@ impl Directories {
             .snapshot()
             .await
             .map_err(|status| passed_on("node", &status))?;
+        let handovers = self.gate.node.handovers(request.handovers_after_height);
+        let handovers = (handovers.await).map_err(|status| passed_on("node", &status))?;
         Ok(wire::GetDirectoryResponse {
+            handovers,
             chain_id: self.gate.chain.to_vec(),
             height: self.feed.tip().height,
             max_expiry_window: self.max_expiry_window,

@@ -269,11 +269,12 @@ fn subject_of(tx: &Tx) -> Touches {
         | Action::RevokeKey(_)
         | Action::AddCertificate(_)
         | Action::RevokeCertificate(_)
-        | Action::PublishCatalogue(_)
         | Action::RegisterSource(_)
         | Action::ActivateSource(_)
         | Action::SuspendSource { .. }
-        | Action::RetireSource(_) => Touches::Directory,
+        | Action::RetireSource(_)
+        // A vote may carry a change of members or of the catalogue.
+        | Action::Vote { .. } => Touches::Directory,
         Action::OpenUser(_)
         | Action::CloseUser(_)
         | Action::RegisterDigests(_)
@@ -285,6 +286,10 @@ fn subject_of(tx: &Tx) -> Touches {
         | Action::PauseConsent(_)
         | Action::ResumeConsent(_)
         | Action::RevokeConsent(_)
-        | Action::RecordRefusal(_) => Touches::Neither,
+        | Action::RecordRefusal(_)
+        | Action::Propose(_)
+        | Action::WithdrawProposal(_)
+        | Action::RotateValidator { .. }
+        | Action::ReportEquivocation(_) => Touches::Neither,
     }
 }

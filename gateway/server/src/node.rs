@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::{Request, Status};
 use xinqiao_ledger::{
-    ids::{OrderId, OrgId, Subject, TxId},
+    ids::{Height, OrderId, OrgId, Subject, TxId},
     wire::{
         self, ledger_service_client::LedgerServiceClient, state_service_client::StateServiceClient,
         submission_service_client::SubmissionServiceClient,
@@ -95,6 +95,19 @@ impl Node {
         });
         let answer = present(self.state().get_order(request).await)?;
         Ok(answer.and_then(|answer| answer.order))
+    }
+
+    /// Changes of validators above a height.
+    pub(crate) async fn handovers(&self, after: Height) -> Result<Vec<wire::Handover>, Status> {
+        let request = ask(wire::GetHandoversRequest {
+            after_height: after,
+        });
+        Ok(self
+            .ledger()
+            .get_handovers(request)
+            .await?
+            .into_inner()
+            .handovers)
     }
 
     pub(crate) async fn grants(

@@ -18,9 +18,8 @@ use xinqiao_crypto::{DistinguishingId, SecretKey, sm3};
 use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, GatewayHandle, Quotas};
 use xinqiao_identity::{Authority, LeafRequest, TokenKey, Validity, pki::Issued};
 use xinqiao_ledger::{
-    block::ValidatorSet,
     catalogue::{Catalogue, Named},
-    genesis::{Engine, Genesis, Parameters},
+    genesis::{Genesis, Parameters},
     ids::{Fingerprint, GrantId, OrgId, TxId, UserId},
     item::{PseudonymKey, SaltKey},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
@@ -28,6 +27,7 @@ use xinqiao_ledger::{
     receipt::{self, Proven},
     tx::Tx,
     uscc::Uscc,
+    validators::{Engine, Epochs, Validator},
     wire::{self, tx_body::Action},
 };
 use xinqiao_node::{Node, NodeConfig, NodeHandle, Replica, Role as NodeRole};
@@ -228,7 +228,11 @@ impl Consortium {
             engine: Engine::Solo,
             time: now_ms() - 60_000,
             distinguishing_id: DistinguishingId::default(),
-            validators: vec![*secret("validator").public()],
+            validators: vec![Validator {
+                org: "js-bureau".parse().unwrap(),
+                key: *secret("validator").public(),
+                endpoint: "https://127.0.0.1:1".parse().unwrap(),
+            }],
             members: vec![
                 member(bank_of("js-bank", &bank, Some(token_key.public().0))),
                 member(bureau(
@@ -427,11 +431,8 @@ impl Consortium {
         let patience = Duration::from_secs(10);
         self.replica.wait_final(id, patience).await.unwrap();
         let receipt = self.replica.receipt(id).unwrap().unwrap();
-        receipt::check(&receipt, &self.validators(), &self.genesis.chain_id()).unwrap()
-    }
-
-    fn validators(&self) -> ValidatorSet {
-        self.genesis.validator_set().unwrap()
+        let epochs = Epochs::begin(self.genesis.validator_set().unwrap());
+        receipt::check(&receipt, &epochs, &self.genesis.chain_id()).unwrap()
     }
 
     pub(crate) async fn applied(&self, by: &str, action: Action) -> TxId {

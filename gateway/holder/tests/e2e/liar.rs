@@ -217,6 +217,13 @@ impl LedgerService for Service {
         Err(Status::unimplemented(""))
     }
 
+    async fn get_handovers(
+        &self,
+        _: Request<wire::GetHandoversRequest>,
+    ) -> Result<Response<wire::GetHandoversResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_history_proof(
         &self,
         _: Request<wire::GetHistoryProofRequest>,

@@ -168,6 +168,7 @@ async fn a_forged_block_is_no_record() {
         let mut forged = Block {
             certificate: Certificate {
                 height: header.height,
+                round: 0,
                 header: header.hash(),
                 signatures: vec![signed],
             },

@@ -25,7 +25,7 @@ async fn an_order_is_seen_recorded_and_only_then_released() {
     // The receipt proves the record of these very bytes, against the validators alone.
     let replica = holder.handle.replica();
     let wire = answer.receipt.unwrap();
-    let proven = receipt::check(&wire, replica.validators(), &replica.chain()).unwrap();
+    let proven = receipt::check(&wire, &replica.epochs(), &replica.chain()).unwrap();
     let xinqiao_ledger::action::Action::DeliverPart(recorded) = proven.tx().action() else {
         panic!("{:?}", proven.tx().action())
     };

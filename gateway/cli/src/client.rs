@@ -2,16 +2,19 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::sync::Mutex;
 use xinqiao_crypto::SecretKey;
 use xinqiao_ledger::{
+    block::Uncertified,
     genesis::Genesis,
-    ids::{ChainId, Height, Subject},
+    ids::{ChainId, Height, OrgId, Subject},
     item::PseudonymKey,
     outcome::{Event, Outcome},
-    receipt::{self, Proven},
+    receipt::{self, Proven, Unproven},
     tx::Tx,
     uscc::Uscc,
+    validators::{Epochs, Handover},
     wire::{
         self, audit_service_client::AuditServiceClient, ledger_service_client::LedgerServiceClient,
         state_service_client::StateServiceClient,
@@ -36,6 +39,8 @@ pub struct Client {
     /// What the chain started from.
     pub genesis: Arc<Genesis>,
     chain: ChainId,
+    /// The validators since the genesis, as far as they were needed.
+    epochs: Arc<Mutex<Epochs>>,
     profile: Loaded<ProfileFile>,
 }
 
@@ -53,6 +58,7 @@ impl Client {
         Ok(Self {
             channel,
             chain: genesis.chain_id(),
+            epochs: Arc::new(Mutex::new(Epochs::begin(genesis.validator_set()?))),
             genesis,
             profile,
         })
@@ -71,6 +77,42 @@ impl Client {
     /// Reads the access log.
     pub fn audit(&self) -> AuditServiceClient<RpcChannel> {
         AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Checks a receipt against the validators in force at its height. Those that took over since the
+    /// genesis are asked for when they are needed, and believed only under the word of those before.
+    pub async fn check(&self, receipt: &wire::Receipt) -> Result<Proven> {
+        let mut epochs = self.epochs.lock().await;
+        match receipt::check(receipt, &epochs, &self.chain) {
+            Err(Unproven::Uncertified(Uncertified::OtherValidators)) => {}
+            checked => return Ok(checked?),
+        }
+        loop {
+            let wire::GetHandoversResponse { handovers } = self
+                .ledger()
+                .get_handovers(wire::GetHandoversRequest {
+                    after_height: epochs.last_from() - 1,
+                })
+                .await
+                .map_err(explain)?
+                .into_inner();
+            if handovers.is_empty() {
+                return Ok(receipt::check(receipt, &epochs, &self.chain)?);
+            }
+            for handover in &handovers {
+                let id = self.genesis.distinguishing_id.clone();
+                let handover = Handover::parse(handover, id)?;
+                if handover.header.chain != self.chain {
+                    bail!("the node's change of validators is of another chain");
+                }
+                epochs.hand_over(handover)?;
+            }
+        }
+    }
+
+    /// The organisation that the person acts for.
+    pub fn org(&self) -> &OrgId {
+        &self.profile.file.org
     }
 
     /// The organisation's admin key.
@@ -141,8 +183,7 @@ impl Client {
                 WAIT_MS / 1_000
             )
         })?;
-        let proven = receipt::check(&receipt, &self.genesis.validator_set()?, &self.chain)
-            .context("the node's receipt proves nothing")?;
+        let proven = (self.check(&receipt).await).context("the node's receipt proves nothing")?;
         match proven.outcome() {
             Outcome::Rejected { reason, subject } => {
                 Err(explain(ledger_fault::refused(*reason, subject).status()))

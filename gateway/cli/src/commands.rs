@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod consent;
 pub mod genesis;
+pub mod governance;
 pub mod keys;
 pub mod member;
 pub mod node;
@@ -11,3 +12,4 @@ pub mod proof;
 pub mod query;
 pub mod run;
 pub mod source;
+pub mod validator;

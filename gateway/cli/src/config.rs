@@ -102,9 +102,13 @@ pub struct NodeFile {
     pub org: OrgId,
     /// The genesis file.
     pub genesis: PathBuf,
+    /// Signature files of everyone who runs a validator: the node does not start unless all of them agree to
+    /// its genesis. Left out, nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis_signatures: Option<Vec<PathBuf>>,
     /// What it does.
     pub role: NodeRole,
-    /// The validator's SM2 key; for validators only.
+    /// The SM2 key that a validator's votes are signed with; for validators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator_key: Option<PathBuf>,
     /// Data folder.
@@ -116,6 +120,14 @@ pub struct NodeFile {
     /// Nodes to follow; none for a validator.
     #[serde(default)]
     pub upstreams: Vec<Remote>,
+    /// A validator whose log is gone takes part at once, instead of keeping silent until the chain has gone
+    /// past all that it can have voted for. Right only when all validators begin again together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub speak_without_log: bool,
+    /// Where members' validators are reached from here, if not where the ledger says: `https://host:port`
+    /// by member.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub validators: BTreeMap<OrgId, String>,
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: Telemetry,

@@ -19,13 +19,19 @@ use serde_json::Value;
 use tokio::process::Command;
 use xinqiao_data_adapters::generate;
 use xinqiao_dispatch::pseudonym::UserKey;
-use xinqiao_ledger::wire::{self, tx_body::Action};
+use xinqiao_ledger::{
+    validators::Engine,
+    wire::{self, tx_body::Action},
+};
 
 use self::{
     found::{BANK, BUREAUS, Consortium, REGULATOR, SourcePlan},
     processes::Process,
 };
-use crate::{client::Client, config::Telemetry, keyfiles, progress, render, signals::Asked};
+use crate::{
+    client::Client, commands::genesis::AgreeBy, config::Telemetry, keyfiles, progress, render,
+    signals::Asked,
+};
 
 /// The user of the bank who asks in the demo.
 pub const CLERK: &str = "clerk-7";
@@ -54,6 +60,10 @@ pub struct Args {
     /// Start everything and ask nothing; with --keep, to ask by hand.
     #[arg(long, requires = "keep")]
     no_queries: bool,
+    /// How the bureaus' nodes agree: bft (four validators, one may crash or lie), raft (three, one may
+    /// crash) or solo (one).
+    #[arg(long, value_enum, default_value_t = AgreeBy::Bft)]
+    engine: AgreeBy,
     /// Send traces to this OTLP collector, `http://host:port`.
     #[arg(long)]
     otlp: Option<String>,
@@ -118,9 +128,12 @@ async fn whole(args: &Args, running: &mut Vec<Process>) -> Result<()> {
             args.enterprises as usize,
         )?),
     };
-    let consortium = found::found(&dir, &data.plans()?, &telemetry)?;
+    let engine = Engine::from(args.engine);
+    let consortium = found::found(&dir, &data.plans()?, engine, &telemetry)?;
     println!(
-        "  three bureaus, one bank, one regulator; keys, certificates and genesis in {}",
+        "  four bureaus, {} of them with a validator (engine {}), one bank, one regulator;\n  keys, certificates and genesis in {}",
+        engine.least(),
+        render::engine(engine),
         dir.display()
     );
 
@@ -132,17 +145,16 @@ async fn whole(args: &Args, running: &mut Vec<Process>) -> Result<()> {
 
     head("Registering digests 登记摘要");
     let mut reports = Vec::new();
-    for bureau in &BUREAUS {
-        reports.extend(sync(&consortium, bureau.org).await?);
+    for bureau in &consortium.serving {
+        reports.extend(sync(&consortium, bureau).await?);
     }
     println!("{}", sync_table(&reports));
 
     head("Starting data-holding nodes, gateways and the bank's agent 启动数据节点、网关与机构代理");
-    for bureau in &BUREAUS {
-        start(running, &consortium, bureau.org, "holder").await?;
-    }
-    for bureau in &BUREAUS {
-        start(running, &consortium, bureau.org, "gateway").await?;
+    for kind in ["holder", "gateway"] {
+        for bureau in &consortium.serving {
+            start(running, &consortium, bureau, kind).await?;
+        }
     }
     open_clerk(&consortium).await?;
     start(running, &consortium, BANK, "agent").await?;

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use xinqiao_crypto::{Digest, DistinguishingId, PublicKey};
 use xinqiao_ledger::{
     catalogue::{Catalogue, Named},
-    genesis::{Engine, Genesis, Parameters},
+    genesis::{Genesis, Parameters},
     ids::{Fingerprint, ItemCode, OrgId, PurposeCode},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
+    text::Endpoint,
+    validators::{Engine, Validator},
 };
 
 use crate::files;
@@ -24,7 +26,7 @@ pub struct GenesisFile {
     engine: Engine,
     time_ms: u64,
     distinguishing_id: String,
-    validators: Vec<String>,
+    validators: Vec<ValidatorFile>,
     #[serde(default)]
     parameters: Parameters,
     authorities: Vec<String>,
@@ -54,6 +56,14 @@ pub struct MemberFile {
     #[serde(default)]
     certificates: Vec<String>,
     keys: Vec<KeyFile>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValidatorFile {
+    org: OrgId,
+    public_key: String,
+    endpoint: Endpoint,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -119,6 +129,12 @@ impl TryFrom<GenesisFile> for Genesis {
             .map(Member::try_from)
             .collect::<Result<Vec<_>>>()?;
         members.sort_by(|left, right| left.org.cmp(&right.org));
+        let mut validators = file
+            .validators
+            .into_iter()
+            .map(Validator::try_from)
+            .collect::<Result<Vec<_>>>()?;
+        validators.sort_by(|left, right| left.org.cmp(&right.org));
         let wire = xinqiao_ledger::wire::Catalogue::from(&Catalogue {
             version: 1,
             items: sorted(file.catalogue.items),
@@ -129,11 +145,7 @@ impl TryFrom<GenesisFile> for Genesis {
             engine: file.engine,
             time: file.time_ms,
             distinguishing_id: DistinguishingId::new(file.distinguishing_id.into_bytes())?,
-            validators: file
-                .validators
-                .iter()
-                .map(|key| sm2_key(key).context("validators"))
-                .collect::<Result<_>>()?,
+            validators,
             members,
             catalogue: Catalogue::try_from(&wire).map_err(|fault| fault.within("catalogue"))?,
             authorities: file
@@ -151,6 +163,19 @@ impl TryFrom<GenesisFile> for Genesis {
 fn sorted<C: Ord>(mut named: Vec<Named<C>>) -> Vec<Named<C>> {
     named.sort_by(|left, right| left.code.cmp(&right.code));
     named
+}
+
+impl TryFrom<ValidatorFile> for Validator {
+    type Error = anyhow::Error;
+
+    fn try_from(file: ValidatorFile) -> Result<Self> {
+        let key = sm2_key(&file.public_key);
+        Ok(Self {
+            key: key.with_context(|| format!("validator of {}", file.org))?,
+            org: file.org,
+            endpoint: file.endpoint,
+        })
+    }
 }
 
 fn sm2_key(text: &str) -> Result<PublicKey> {
@@ -259,7 +284,11 @@ impl From<&Genesis> for GenesisFile {
             validators: genesis
                 .validators
                 .iter()
-                .map(|key| hex::encode(key.to_sec1()))
+                .map(|validator| ValidatorFile {
+                    org: validator.org.clone(),
+                    public_key: hex::encode(validator.key.to_sec1()),
+                    endpoint: validator.endpoint.clone(),
+                })
                 .collect(),
             parameters: genesis.parameters,
             authorities: genesis.authorities.iter().map(|der| pem(der)).collect(),

@@ -9,12 +9,16 @@ mod config;
 mod demo;
 mod files;
 mod genesis_file;
+mod genesis_signature;
 mod keyfiles;
 mod progress;
 mod render;
 mod signals;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use clap::{Parser, Subcommand};
 
@@ -56,12 +60,18 @@ enum Command {
     /// Make keys, certificates and shared secrets.
     #[command(subcommand)]
     Keys(commands::keys::Keys),
-    /// Put a genesis together, and look at one.
+    /// Put a genesis together, look at one, sign it, and check who has signed it.
     #[command(subcommand)]
     Genesis(commands::genesis::GenesisCommand),
     /// Members of the consortium: list, admit users, freeze.
     #[command(subcommand)]
     Member(commands::member::MemberCommand),
+    /// Governance: put changes to the vote, vote, and see what became of them.
+    #[command(subcommand)]
+    Governance(commands::governance::GovernanceCommand),
+    /// Validators: who certifies blocks, a new key for one's own, and what any was caught at.
+    #[command(subcommand)]
+    Validator(commands::validator::ValidatorCommand),
     /// Data sources: try a mapping on real data, register digests.
     #[command(subcommand)]
     Source(commands::source::SourceCommand),
@@ -83,8 +93,17 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let started = AtomicUsize::new(0);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(workers)
+        // The system counts processor time by thread: who waits for calls, and who executes and stores. Workers
+        // are started first.
+        .thread_name_fn(move || match started.fetch_add(1, Ordering::Relaxed) {
+            number if number < workers => "worker".to_owned(),
+            _ => "blocking".to_owned(),
+        })
         .build()
     {
         Ok(runtime) => runtime,
@@ -112,6 +131,8 @@ async fn run(command: Command, json: bool) -> anyhow::Result<()> {
         Command::Keys(command) => commands::keys::run(command, json),
         Command::Genesis(command) => commands::genesis::run(command, json),
         Command::Member(command) => commands::member::run(command, json).await,
+        Command::Governance(command) => commands::governance::run(command, json).await,
+        Command::Validator(command) => commands::validator::run(command, json).await,
         Command::Source(command) => commands::source::run(command, json).await,
         Command::Consent(command) => commands::consent::run(command, json).await,
         Command::Query(query) => commands::query::run(query, json).await,

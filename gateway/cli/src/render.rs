@@ -103,6 +103,22 @@ pub fn member_kind(value: i32) -> String {
     )
 }
 
+/// Where a proposal stands.
+pub fn proposal_status(value: i32) -> String {
+    wire::ProposalStatus::try_from(value).map_or_else(
+        |_| format!("unknown {value}"),
+        |status| small(status.as_str_name(), "PROPOSAL_STATUS_"),
+    )
+}
+
+/// How validators agree, from its wire value.
+pub fn consensus_engine(value: i32) -> String {
+    wire::ConsensusEngine::try_from(value).map_or_else(
+        |_| format!("unknown {value}"),
+        |engine| small(engine.as_str_name(), "CONSENSUS_ENGINE_"),
+    )
+}
+
 /// Where a source stands.
 pub fn source_status(value: i32) -> String {
     wire::SourceStatus::try_from(value).map_or_else(
@@ -162,3 +178,13 @@ pub fn failure(fault: &anyhow::Error, as_json: bool) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unverified(pub String);
+
+/// How validators agree.
+pub fn engine(engine: xinqiao_ledger::validators::Engine) -> &'static str {
+    use xinqiao_ledger::validators::Engine;
+    match engine {
+        Engine::Solo => "solo",
+        Engine::Raft => "raft",
+        Engine::Bft => "bft",
+    }
+}

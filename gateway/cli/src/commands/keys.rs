@@ -65,6 +65,14 @@ pub enum Keys {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Write the public half of an SM2 key, PEM: what others need of a validator's key.
+    Public {
+        /// An SM2 key file.
+        file: PathBuf,
+        /// The new file.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Show a key file's public half and key id.
     Show {
         /// An SM2 key file.
@@ -154,6 +162,12 @@ pub fn run(command: Keys, json: bool) -> Result<()> {
                 "{}: SHA-256 fingerprint {print}, to be registered on the ledger",
                 out.display()
             );
+        }
+        Keys::Public { file, out } => {
+            let key = *keyfiles::sm2(&file)?.public();
+            std::fs::write(&out, key.to_pem())
+                .with_context(|| format!("cannot write {}", out.display()))?;
+            show(&key, json);
         }
         Keys::Show { file } => {
             let pem = keyfiles::text(&file)?;

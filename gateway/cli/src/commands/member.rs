@@ -29,7 +29,8 @@ pub enum MemberCommand {
     },
     /// Print a member for a genesis file, from its key and certificate files.
     New(Box<NewMember>),
-    /// Admit the members of a file. Signed by a bureau or the regulator.
+    /// Admit the institutions and source units of a file as their sponsor. Everyone else is admitted by a vote:
+    /// `xinqiao governance propose`.
     Admit {
         /// How to reach a node, and the admin key.
         #[arg(long, env = "XINQIAO_PROFILE")]
@@ -43,9 +44,9 @@ pub enum MemberCommand {
     CloseUser(UserArgs),
     /// Freeze a member at once. Signed by the regulator.
     Freeze(StandingArgs),
-    /// Lift a freeze. Signed by the regulator.
+    /// Lift a regulator's freeze. Signed by a regulator.
     Unfreeze(StandingArgs),
-    /// Expel a member for good. Signed by its sponsor or the regulator.
+    /// Expel a member for good. Signed by its sponsor; whoever has none is expelled by a vote.
     Expel(StandingArgs),
 }
 
@@ -250,7 +251,7 @@ async fn list(client: &Client, json: bool) -> Result<()> {
         .map_err(explain)?
         .into_inner();
     let mut table = render::table([
-        "member", "name", "kind", "region", "standing", "keys", "admitted",
+        "member", "name", "kind", "region", "standing", "votes", "keys", "admitted",
     ]);
     let mut values = Vec::new();
     for state in members.members {
@@ -264,6 +265,7 @@ async fn list(client: &Client, json: bool) -> Result<()> {
         values.push(json!({
             "org": member.org, "name": member.name, "region": member.region,
             "kind": render::member_kind(member.kind), "status": render::member_status(state.status),
+            "suspended": state.suspended, "voting_weight": state.voting_weight,
             "keys": keys, "admitted_at_height": state.admitted_at_height, "sponsor": state.sponsor,
         }));
         table.add_row([
@@ -271,10 +273,15 @@ async fn list(client: &Client, json: bool) -> Result<()> {
             member.name,
             render::member_kind(member.kind),
             member.region,
-            render::member_status(state.status),
+            match state.suspended {
+                true => format!("{} (by vote)", render::member_status(state.status)),
+                false => render::member_status(state.status),
+            },
+            state.voting_weight.to_string(),
             keys.join(" "),
             match state.admitted_at_height {
                 0 => "genesis".into(),
+                height if state.sponsor.is_empty() => format!("height {height} by vote"),
                 height => format!("height {height} by {}", state.sponsor),
             },
         ]);

@@ -9,7 +9,7 @@ use xinqiao_ledger::{
     evidence::{self, Findings, MAX_FILE_BYTES, Standing},
     ids::{OrderId, TxId},
     outcome::Outcome,
-    receipt, wire,
+    wire,
 };
 
 use crate::{
@@ -102,9 +102,8 @@ async fn show_receipt(client: &Client, tx: &TxId, as_json: bool) -> Result<()> {
         .into_inner()
         .receipt
         .context("the node answered without a receipt")?;
-    let genesis = &client.genesis;
-    let proven = receipt::check(&answer, &genesis.validator_set()?, &genesis.chain_id())
-        .map_err(|fault| Unverified(format!("the node's receipt proves nothing: {fault}")))?;
+    let proven = (client.check(&answer).await)
+        .map_err(|fault| Unverified(format!("the node's receipt proves nothing: {fault:#}")))?;
     if proven.id() != *tx {
         bail!(Unverified(
             "the node's receipt is of another transaction".into()

@@ -20,7 +20,9 @@ use crate::{
         self, AgentFile, GatewayFile, HolderFile, Loaded, NodeFile, NodeRole, ObserverFile,
         OtherUsers, Remote,
     },
-    files, genesis_file, keyfiles,
+    files, genesis_file,
+    genesis_signature::Standing,
+    keyfiles,
     signals::Asked,
 };
 
@@ -55,6 +57,10 @@ pub async fn node(start: &Start) -> Result<()> {
     let file = &loaded.file;
     let _telemetry = file.telemetry.init("node", &file.org)?;
     let genesis = Arc::new(genesis_file::read(&loaded.path(&file.genesis))?);
+    if let Some(signatures) = &file.genesis_signatures {
+        let signatures: Vec<PathBuf> = signatures.iter().map(|one| loaded.path(one)).collect();
+        Standing::of(&genesis, &signatures)?.require()?;
+    }
     let role = match (file.role, &file.validator_key) {
         (NodeRole::Validator, Some(key)) => Role::Validator {
             key: keyfiles::sm2(&loaded.path(key))?,
@@ -71,6 +77,8 @@ pub async fn node(start: &Start) -> Result<()> {
     );
     node.listen = Some(file.listen);
     node.upstreams = upstreams(&file.upstreams);
+    node.validators = file.validators.clone();
+    node.speak_without_log = file.speak_without_log;
     let handle = Node::start(node, asked.come()).await?;
     ready(handle.local_addr.context("the node listens nowhere")?);
     handle.join().await?;

@@ -19,9 +19,10 @@ use xinqiao_identity::{
     token::TokenKey,
 };
 use xinqiao_ledger::{
-    genesis::{Engine, Genesis, Parameters},
+    genesis::{Genesis, Parameters},
     ids::{OrgId, SourceId},
     member::{KeyRole, Member, MemberKind},
+    validators::{Engine, Validator},
     wire,
 };
 use xinqiao_rpc::Role;
@@ -47,8 +48,8 @@ pub struct Bureau {
     pub place: &'static str,
 }
 
-/// The three bureaus. The first one's node is the validator.
-pub const BUREAUS: [Bureau; 3] = [
+/// The four bureaus, each with a node. As many of them are validators as the engine is meant for.
+pub const BUREAUS: [Bureau; 4] = [
     Bureau {
         org: "sh-bureau",
         name: "上海市征信平台 Shanghai",
@@ -67,10 +68,19 @@ pub const BUREAUS: [Bureau; 3] = [
         region: "33",
         place: "zhejiang",
     },
+    Bureau {
+        org: "ah-bureau",
+        name: "安徽省征信平台 Anhui",
+        region: "34",
+        place: "anhui",
+    },
 ];
 
 /// The bank.
 pub const BANK: &str = "js-bank";
+
+/// Index in [`BUREAUS`] of the one whose gateway serves the bank.
+const HOME: usize = 1;
 
 /// The regulator.
 pub const REGULATOR: &str = "pboc";
@@ -93,6 +103,8 @@ pub struct Consortium {
     pub dir: PathBuf,
     /// Where the bank's application asks.
     pub agent: SocketAddr,
+    /// The bureaus that serve sources: each runs a data-holding node and a gateway.
+    pub serving: Vec<&'static str>,
     /// Ports that nobody else is to take before their processes start.
     held: Mutex<HashMap<SocketAddr, TcpListener>>,
 }
@@ -185,7 +197,12 @@ fn uri(address: &SocketAddr) -> String {
 }
 
 /// Founds a consortium below `dir`.
-pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Result<Consortium> {
+pub fn found(
+    dir: &Path,
+    sources: &[SourcePlan],
+    engine: Engine,
+    telemetry: &Telemetry,
+) -> Result<Consortium> {
     let rng = &mut rand::rng();
     let held = hold_ports()?;
     let ports: Vec<SocketAddr> = held.iter().map(|(address, _)| *address).collect();
@@ -202,8 +219,9 @@ pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Resul
         dir,
         authority,
         now,
+        engine,
         members: Vec::new(),
-        validator: None,
+        validators: Vec::new(),
     };
     for (index, bureau) in BUREAUS.iter().enumerate() {
         let mut member = founder.member(
@@ -218,6 +236,7 @@ pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Resul
             ],
             &[Role::Node, Role::Gateway, Role::Holder, Role::Operator],
         )?;
+        founder.validator(bureau.org, &at.nodes[index])?;
         member.gateway_endpoint = uri(&at.gateways[index]);
         founder.members.push(member);
     }
@@ -242,7 +261,7 @@ pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Resul
         public_key: token.public().0.to_vec(),
         role: KeyRole::Token.to_wire(),
     });
-    bank.home = BUREAUS[1].org.to_owned();
+    bank.home = BUREAUS[HOME].org.to_owned();
     keyfiles::new_secret32(&dir.join(BANK).join("keys/user.key"), rng)?;
     founder.members.push(bank);
     let regulator = founder.member(
@@ -255,13 +274,19 @@ pub fn found(dir: &Path, sources: &[SourcePlan], telemetry: &Telemetry) -> Resul
     )?;
     founder.members.push(regulator);
 
-    founder.genesis(rng)?;
+    founder.genesis()?;
+    let serves = |index: &usize| sources.iter().any(|plan| plan.bureau == *index);
     let consortium = Consortium {
         dir: dir.to_owned(),
         agent: at.agent,
+        serving: (0..BUREAUS.len())
+            // The bank's own region has a gateway in any case.
+            .filter(|index| *index == HOME || serves(index))
+            .map(|index| BUREAUS[index].org)
+            .collect(),
         held: Mutex::new(held.into_iter().collect()),
     };
-    write_configs(&consortium, &at, sources, telemetry)?;
+    write_configs(&consortium, &at, sources, engine, telemetry)?;
     Ok(consortium)
 }
 
@@ -269,8 +294,9 @@ struct Founder<'a> {
     dir: &'a Path,
     authority: Authority,
     now: OffsetDateTime,
+    engine: Engine,
     members: Vec<wire::Member>,
-    validator: Option<xinqiao_crypto::PublicKey>,
+    validators: Vec<Validator>,
 }
 
 impl Founder<'_> {
@@ -304,10 +330,6 @@ impl Founder<'_> {
             certificates.push(genesis_file::fingerprint(&issued.cert_pem)?.to_vec());
         }
         certificates.sort();
-        if org == BUREAUS[0].org {
-            let key = keyfiles::new_sm2(&home.join("keys/validator.pem"), rng)?;
-            self.validator = Some(*key.public());
-        }
         Ok(wire::Member {
             org: org.into(),
             kind: kind.to_wire(),
@@ -319,7 +341,22 @@ impl Founder<'_> {
         })
     }
 
-    fn genesis<R: rand_core::CryptoRng + ?Sized>(&self, _rng: &mut R) -> Result<()> {
+    fn validator(&mut self, org: &str, node: &SocketAddr) -> Result<()> {
+        let file = self.dir.join(org).join("keys/validator.pem");
+        let key = keyfiles::new_sm2(&file, &mut rand::rng())?;
+        self.validators.push(Validator {
+            org: org.parse()?,
+            key: *key.public(),
+            endpoint: uri(node).parse()?,
+        });
+        Ok(())
+    }
+
+    fn genesis(&self) -> Result<()> {
+        let mut validators = self.validators.clone();
+        // The keys of the others wait for the day on which they are voted in.
+        validators.truncate(self.engine.least());
+        validators.sort_by(|left, right| left.org.cmp(&right.org));
         let mut members = self
             .members
             .iter()
@@ -328,13 +365,10 @@ impl Founder<'_> {
         members.sort_by(|left, right| left.org.cmp(&right.org));
         let genesis = Genesis {
             name: "信桥演示联盟 XinQiao demo consortium".into(),
-            engine: Engine::Solo,
+            engine: self.engine,
             time: now_ms(),
             distinguishing_id: DistinguishingId::default(),
-            validators: vec![
-                self.validator
-                    .context("the first bureau has no validator key")?,
-            ],
+            validators,
             members,
             catalogue: first_catalogue()?,
             authorities: vec![genesis_file::der(self.authority.cert_pem())?],
@@ -366,6 +400,7 @@ fn write_configs(
     consortium: &Consortium,
     at: &Addresses,
     sources: &[SourcePlan],
+    engine: Engine,
     telemetry: &Telemetry,
 ) -> Result<()> {
     let genesis = PathBuf::from("../genesis.toml");
@@ -377,10 +412,13 @@ fn write_configs(
         })
     };
     for (index, bureau) in BUREAUS.iter().enumerate() {
-        let validator = index == 0;
+        let validator = index < engine.least();
+        // A node that follows hears of blocks from whoever goes on.
+        let another = usize::from(index == 0);
         let node = NodeFile {
             org: org(bureau.org)?,
             genesis: genesis.clone(),
+            genesis_signatures: None,
             role: if validator {
                 NodeRole::Validator
             } else {
@@ -391,6 +429,8 @@ fn write_configs(
             listen: at.nodes[index],
             tls: tls(Role::Node),
             upstreams: if validator { vec![] } else { vec![node_of(0)?] },
+            validators: BTreeMap::new(),
+            speak_without_log: false,
             telemetry: telemetry.clone(),
         };
         write(&consortium.config(bureau.org, "node"), &node)?;
@@ -414,7 +454,7 @@ fn write_configs(
             spool_dir: "data/spool".into(),
             listen: at.holders[index],
             tls: tls(Role::Holder),
-            upstreams: vec![node_of(index)?, node_of(0)?],
+            upstreams: vec![node_of(index)?, node_of(another)?],
             holder_key: "keys/holder.pem".into(),
             admin_key: Some("keys/admin.pem".into()),
             pseudonym_key: "../shared/pseudonym.key".into(),
@@ -451,8 +491,8 @@ fn write_configs(
         listen: at.agent,
         tls: tls(Role::Agent),
         gateway: Remote {
-            org: org(BUREAUS[1].org)?,
-            uri: uri(&at.gateways[1]),
+            org: org(BUREAUS[HOME].org)?,
+            uri: uri(&at.gateways[HOME]),
         },
         agent_key: "keys/agent.pem".into(),
         encryption_key: "keys/encryption.pem".into(),
@@ -464,7 +504,7 @@ fn write_configs(
         telemetry: telemetry.clone(),
     };
     write(&consortium.config(BANK, "agent"), &agent)?;
-    write(&consortium.profile(BANK), &profile(BANK, node_of(1)?)?)?;
+    write(&consortium.profile(BANK), &profile(BANK, node_of(HOME)?)?)?;
     let observer = ObserverFile {
         org: org(REGULATOR)?,
         genesis,

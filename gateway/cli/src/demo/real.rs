@@ -72,8 +72,9 @@ pub fn plan(folder: &Path, dir: &Path) -> Result<Real> {
         // Neighbours without a bureau in the demo are served by one that has one.
         let bureau = match stem {
             "shanghai" => 0,
-            "jiangsu" | "anhui" => 1,
+            "jiangsu" => 1,
             "zhejiang" | "guangdong" => 2,
+            "anhui" => 3,
             _ => index % BUREAUS.len(),
         };
         let mapping = records.join(format!("{id}.toml"));

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use xinqiao_bft::CommitCertificate;
 use xinqiao_crypto::{Digest, KeyId, sm3_parts};
 use xinqiao_ledger::{
-    block::{Header, ValidatorSet},
+    block::{Certificate, Header},
     ids::{ChainId, HeaderHash, Height, TimeMs},
 };
+
+use crate::sets::Sets;
 
 /// A transaction.
 pub type Tx = u64;
@@ -36,7 +37,7 @@ pub struct Block {
     /// Header and body.
     pub candidate: Candidate,
     /// The quorum's signatures.
-    pub certificate: CommitCertificate,
+    pub certificate: Certificate,
 }
 
 /// The end of a chain: what the next block has to fit.
@@ -70,17 +71,12 @@ impl Tip {
     }
 
     /// A block of these transactions that fits this tip.
-    pub fn extend(
-        &self,
-        body: Vec<Tx>,
-        now: TimeMs,
-        proposer: KeyId,
-        validators: &ValidatorSet,
-    ) -> Candidate {
+    pub fn extend(&self, body: Vec<Tx>, now: TimeMs, proposer: KeyId, sets: &Sets) -> Candidate {
         let encoded = encode(&body);
+        let height = self.height + 1;
         let header = Header {
             chain: self.chain,
-            height: self.height + 1,
+            height,
             parent: self.hash,
             time: now.max(self.time + 1),
             tx_count: body.len() as u32,
@@ -88,7 +84,8 @@ impl Tip {
             outcome_root: Digest::from([0; 32]),
             state_commitment: sm3_parts(&[b"state", self.state.as_bytes(), &encoded]),
             history_root: Digest::from([0; 32]),
-            validator_set: validators.hash(),
+            validator_set: sets.at(height).hash(),
+            next_validators: sets.at(height + 1).hash(),
             proposer,
         };
         Candidate { header, body }
@@ -98,11 +95,12 @@ impl Tip {
     pub fn refuses(
         &self,
         candidate: &Candidate,
-        validators: &ValidatorSet,
+        sets: &Sets,
         clock: Option<TimeMs>,
     ) -> Option<&'static str> {
         let Candidate { header, body } = candidate;
-        let expected = self.extend(body.clone(), header.time, header.proposer, validators);
+        let expected = self.extend(body.clone(), header.time, header.proposer, sets);
+        let validators = sets.at(self.height + 1);
         let repeated = body.iter().collect::<BTreeSet<_>>().len() != body.len();
         if expected.header != *header {
             Some("the header does not follow from parent and body")

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use xinqiao_bft::Entry;
 use xinqiao_ledger::ids::{HeaderHash, Height};
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
 /// What survives a crash, and what is on its way there.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
-    log: Vec<Vec<u8>>,
+    log: Vec<Record>,
     bodies: BTreeMap<HeaderHash, Candidate>,
     blocks: Vec<Block>,
     pending: Vec<Write>,
@@ -23,18 +22,31 @@ pub struct Disk {
     flushed: u64,
 }
 
+/// A record of the log, as its framing knows it.
+#[derive(Debug, Clone)]
+struct Record {
+    /// The height under way when it was appended.
+    height: Height,
+    bytes: Vec<u8>,
+    torn: bool,
+}
+
 #[derive(Debug, Clone)]
 enum Write {
-    Record(Vec<u8>),
+    Record(Record),
     Body(HeaderHash, Box<Candidate>),
     Truncate(Height),
     Block(Box<Block>),
 }
 
 impl Disk {
-    /// Appends to the write-ahead log.
-    pub fn append(&mut self, record: Vec<u8>) {
-        self.write(Write::Record(record));
+    /// Appends to the write-ahead log, while that height is under way.
+    pub fn append(&mut self, height: Height, bytes: Vec<u8>) {
+        self.write(Write::Record(Record {
+            height,
+            bytes,
+            torn: false,
+        }));
     }
 
     /// Keeps a body.
@@ -42,7 +54,7 @@ impl Disk {
         self.write(Write::Body(hash, Box::new(candidate)));
     }
 
-    /// Drops the log's entries below a height.
+    /// Drops the records that were appended before a height was under way.
     pub fn truncate(&mut self, below: Height) {
         self.write(Write::Truncate(below));
     }
@@ -87,17 +99,13 @@ impl Disk {
     }
 
     /// The records of the log as a restarted node finds them.
-    pub fn log(&self) -> &[Vec<u8>] {
-        &self.log
+    pub fn log(&self) -> Vec<Vec<u8>> {
+        self.log.iter().map(|record| record.bytes.clone()).collect()
     }
 
     /// Drops a record that a crash tore, so that nothing is ever appended behind it.
     pub fn drop_torn(&mut self) {
-        if self
-            .log
-            .last()
-            .is_some_and(|last| Entry::decode(last).is_err())
-        {
+        if self.log.last().is_some_and(|last| last.torn) {
             self.log.pop();
         }
     }
@@ -112,7 +120,8 @@ impl Disk {
         if let Some(Write::Record(mut torn)) = pending.next()
             && dice.permille(500)
         {
-            torn.truncate(dice.index(torn.len()));
+            torn.bytes.truncate(dice.index(torn.bytes.len()));
+            torn.torn = true;
             self.log.push(torn);
         }
         self.flushed = self.written;
@@ -131,9 +140,7 @@ impl Disk {
                 self.bodies.insert(hash, *candidate);
             }
             Write::Block(block) => self.blocks.push(*block),
-            Write::Truncate(below) => self
-                .log
-                .retain(|record| Entry::decode(record).map_or(true, |entry| entry.height >= below)),
+            Write::Truncate(below) => self.log.retain(|record| record.height >= below),
         }
     }
 }

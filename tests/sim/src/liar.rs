@@ -3,8 +3,9 @@
 
 use std::rc::Rc;
 
-use xinqiao_bft::{BlockId, Message, NilOrVal, Signed, Signer};
-use xinqiao_crypto::sm3;
+use xinqiao_bft::{BlockId, Message, NilOrVal, Signed, Voter};
+use xinqiao_consensus::{Message as _, Signer};
+use xinqiao_crypto::{KeyId, sm3};
 use xinqiao_ledger::ids::{ChainId, HeaderHash};
 
 use crate::{block::Block, dice::Dice, scheme::Scheme, world::Packet};
@@ -21,11 +22,6 @@ pub enum Fault {
     Liar,
 }
 
-impl Fault {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Silent, Self::Twins, Self::Liar];
-}
-
 /// How many old messages a liar remembers.
 const REMEMBERED: usize = 64;
 
@@ -34,16 +30,19 @@ pub struct Liar<C: Scheme> {
     chain: ChainId,
     signer: C::Signer,
     quorum: usize,
+    /// All validators.
+    ids: Vec<KeyId>,
     remembered: Vec<Rc<[u8]>>,
 }
 
 impl<C: Scheme> Liar<C> {
     /// The liar that a validator is.
-    pub fn new(chain: ChainId, validator: usize, quorum: usize) -> Self {
+    pub fn new(chain: ChainId, validator: usize, quorum: usize, ids: Vec<KeyId>) -> Self {
         Self {
             chain,
             signer: C::signer(validator),
             quorum,
+            ids,
             remembered: Vec::new(),
         }
     }
@@ -51,21 +50,20 @@ impl<C: Scheme> Liar<C> {
     /// What goes out to one receiver instead of a packet.
     pub fn twist(&mut self, packet: &Packet, dice: &mut Dice) -> Vec<Packet> {
         match packet {
-            Packet::Consensus { bytes, body } => {
-                let body = body.clone();
+            Packet::Consensus { bytes, bodies } => {
                 let bytes = self.twist_message(bytes, dice);
                 let mut out: Vec<Packet> = bytes
                     .into_iter()
                     .map(|bytes| Packet::Consensus {
                         bytes,
-                        body: body.clone(),
+                        bodies: bodies.clone(),
                     })
                     .collect();
                 if dice.permille(100) && !self.remembered.is_empty() {
                     let old = dice.index(self.remembered.len());
                     out.push(Packet::Consensus {
                         bytes: Rc::clone(&self.remembered[old]),
-                        body: None,
+                        bodies: Vec::new(),
                     });
                 }
                 out
@@ -94,7 +92,7 @@ impl<C: Scheme> Liar<C> {
     }
 
     fn twist_message(&mut self, bytes: &Rc<[u8]>, dice: &mut Dice) -> Vec<Rc<[u8]>> {
-        match dice.below(10) {
+        match dice.below(11) {
             // Withheld from this receiver.
             0 | 1 => Vec::new(),
             // Damaged, or in somebody else's name.
@@ -117,14 +115,27 @@ impl<C: Scheme> Liar<C> {
                 }
                 out
             }
+            // What it says itself, said in another's name too.
+            6 => {
+                let forged = self.in_another_s_name(bytes, dice);
+                std::iter::once(Rc::clone(bytes)).chain(forged).collect()
+            }
             _ => vec![Rc::clone(bytes)],
         }
+    }
+
+    fn in_another_s_name(&mut self, bytes: &[u8], dice: &mut Dice) -> Option<Rc<[u8]>> {
+        let Ok(Message::Vote(mut vote)) = Message::decode(bytes) else {
+            return None;
+        };
+        vote.message.validator = Voter(self.ids[dice.index(self.ids.len())]);
+        Some(Rc::from(Message::Vote(vote).encode()))
     }
 
     fn contradiction(&mut self, bytes: &[u8], dice: &mut Dice) -> Vec<Rc<[u8]>> {
         let other = BlockId(HeaderHash(sm3(&dice.below(3).to_be_bytes())));
         let message = match Message::decode(bytes) {
-            Ok(Message::Vote(vote)) if vote.message.validator == self.signer.voter() => {
+            Ok(Message::Vote(vote)) if vote.message.validator.0 == self.signer.validator() => {
                 let mut vote = vote.message;
                 vote.header = match vote.header {
                     NilOrVal::Val(_) if dice.permille(500) => NilOrVal::Nil,
@@ -136,7 +147,9 @@ impl<C: Scheme> Liar<C> {
                     signature,
                 })
             }
-            Ok(Message::Proposal(proposal)) if proposal.message.proposer == self.signer.voter() => {
+            Ok(Message::Proposal(proposal))
+                if proposal.message.proposer.0 == self.signer.validator() =>
+            {
                 let mut proposal = proposal.message;
                 proposal.header = other;
                 let signature = self.signer.sign(&proposal.signing_message(&self.chain));

@@ -2,9 +2,10 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use xinqiao_sim::{
+    kind::{Alone, Byzantine, Kind},
     run::{Plan, Report, run},
     scheme::{Cheap, Sm2},
 };
@@ -13,6 +14,9 @@ use xinqiao_sim::{
 #[derive(Debug, Parser)]
 #[command(name = "xinqiao-sim")]
 struct Args {
+    /// Which engine.
+    #[arg(long, value_enum, default_value_t = Which::Bft)]
+    engine: Which,
     /// How many seeds.
     #[arg(long, default_value_t = 100)]
     seeds: u64,
@@ -27,8 +31,27 @@ struct Args {
     sm2: bool,
 }
 
+/// The engines that can be simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// Fewer than a third of the validators may be faulty in any way.
+    Bft,
+    /// One validator, whatever number is asked for.
+    Solo,
+}
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    match args.engine {
+        Which::Bft => simulate::<Byzantine>(&args),
+        Which::Solo => {
+            args.nodes = 1;
+            simulate::<Alone>(&args)
+        }
+    }
+}
+
+fn simulate<K: Kind>(args: &Args) -> ExitCode {
     let bar = ProgressBar::new(args.seeds);
     if let Ok(style) =
         ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left")
@@ -39,11 +62,11 @@ fn main() -> ExitCode {
     let (mut heights, mut events, mut accused) = (0, 0, 0);
     let mut round = 0;
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
-        let plan = Plan::of_seed(seed, usize::from(args.nodes));
+        let plan = Plan::of_seed::<K>(seed, usize::from(args.nodes));
         let report: Report = if args.sm2 {
-            run::<Sm2>(&plan)
+            run::<K, Sm2>(&plan)
         } else {
-            run::<Cheap>(&plan)
+            run::<K, Cheap>(&plan)
         };
         if let Some(violation) = report.violation {
             bar.abandon();
@@ -54,7 +77,8 @@ fn main() -> ExitCode {
             );
             eprintln!("{plan:?}");
             eprintln!(
-                "replay: cargo xtask sim --seed {seed} --seeds 1 --nodes {}{sm2}",
+                "replay: cargo xtask sim --engine {} --seed {seed} --seeds 1 --nodes {}{sm2}",
+                K::NAME,
                 args.nodes
             );
             return ExitCode::FAILURE;
@@ -68,7 +92,8 @@ fn main() -> ExitCode {
     bar.finish_and_clear();
     let seconds = begin.elapsed().as_secs_f64();
     println!(
-        "{} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught",
+        "{}: {} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught",
+        K::NAME,
         args.seeds,
         args.nodes,
         args.seeds as f64 / seconds

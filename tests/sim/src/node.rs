@@ -2,20 +2,25 @@
 //! network and clock. What the engine owes is not checked here but by the invariants.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
 };
 
-use xinqiao_bft::{
-    Bft, CommitCertificate, Effect, Input, Message, Timeouts, Timer, Voter, recover,
+use xinqiao_consensus::{Effect, Engine, Input, Message, Timer, Verifier};
+use xinqiao_crypto::{KeyId, PublicKey, Signature};
+use xinqiao_ledger::{
+    block::Certificate,
+    ids::{HeaderHash, Height, TimeMs},
+    validators::ValidatorSet,
 };
-use xinqiao_ledger::ids::{HeaderHash, Height, TimeMs};
 
 use crate::{
     block::{Block, Candidate, POISON, Tip, Tx},
     disk::Disk,
+    kind::{Kind, Making},
     scheme::Scheme,
-    sets::{Prepared, Sets},
+    sets::Sets,
     world::{Env, Later, Packet},
 };
 
@@ -32,6 +37,9 @@ pub enum Bug {
     PublishBeforeFlush,
     /// Blocks from others are taken with one signature less than a quorum.
     AcceptTooFewSignatures,
+    /// Once one signature less than a quorum is over the same statement, any other passes for right:
+    /// to the engine, so many are a quorum.
+    CountTooFewSignatures,
     /// Bodies are not looked at.
     SkipBodies,
     /// Blocks are acknowledged before they are on disk.
@@ -45,8 +53,12 @@ pub enum Bug {
 pub struct Traits {
     /// Which validator it is.
     pub validator: usize,
-    /// How long its timers run.
-    pub timeouts: Timeouts,
+    /// Its key's id.
+    pub key: KeyId,
+    /// Whether its timers run out too soon at first.
+    pub impatient: bool,
+    /// Its engine's chance, if that has any.
+    pub seed: u64,
     /// Whether it lies about bodies.
     pub poisons: bool,
     /// By how much its clock is ahead; milliseconds, negative when it is behind.
@@ -58,7 +70,7 @@ pub struct Traits {
 }
 
 /// A validator's host.
-pub struct Node<C: Scheme> {
+pub struct Node<K: Kind, C: Scheme> {
     /// Its number among all nodes; twins have two numbers for one validator.
     pub id: usize,
     /// What it is like.
@@ -72,15 +84,41 @@ pub struct Node<C: Scheme> {
     genesis: Tip,
     sets: Rc<Sets>,
     verifier: Rc<C::Verifier>,
-    engine: Option<Bft<C::Signer>>,
+    engine: Option<K::Engine<C::Signer>>,
     mempool: BTreeSet<Tx>,
     timers: BTreeMap<Timer, u64>,
     timers_set: u64,
     /// Bodies asked for: at which height, and of whom.
-    wanted: BTreeMap<HeaderHash, (Height, Voter)>,
+    wanted: BTreeMap<HeaderHash, (Height, KeyId)>,
+    /// For [`Bug::CountTooFewSignatures`]: whose signatures over what were right.
+    right: RefCell<Right>,
 }
 
-impl<C: Scheme> Node<C> {
+type Right = BTreeMap<Vec<u8>, BTreeSet<KeyId>>;
+
+/// The verifier of [`Bug::CountTooFewSignatures`].
+struct Lenient<'a, V> {
+    exact: &'a V,
+    enough: usize,
+    right: &'a RefCell<Right>,
+}
+
+impl<V: Verifier> Verifier for Lenient<'_, V> {
+    fn is_signed(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
+        let mut right = self.right.borrow_mut();
+        let signers = right.entry(message.to_vec()).or_default();
+        if self.exact.is_signed(key, message, signature) {
+            signers.insert(key.id());
+            return true;
+        }
+        signers.len() >= self.enough
+    }
+}
+
+/// What a node tells its engine.
+type Told<K> = Input<<<K as Kind>::Message as Message>::Verified>;
+
+impl<K: Kind, C: Scheme> Node<K, C> {
     /// A node that is not running yet.
     pub fn new(
         id: usize,
@@ -103,6 +141,7 @@ impl<C: Scheme> Node<C> {
             timers: BTreeMap::new(),
             timers_set: 0,
             wanted: BTreeMap::new(),
+            right: RefCell::default(),
         }
     }
 
@@ -128,20 +167,23 @@ impl<C: Scheme> Node<C> {
             self.tip.advance(&block.candidate);
         }
         env.observed.restarted(self);
-        let log = match recover(self.disk.log()) {
-            Ok(log) => log,
-            Err(error) => return env.observed.stopped(self, &error.to_string()),
+        let log = match self.traits.bug {
+            Some(Bug::ForgetLog) => Vec::new(),
+            _ => self.disk.log(),
         };
+        // The engine is shown the torn record, but nothing is ever appended behind it.
         self.disk.drop_torn();
-        let signer = C::signer(self.traits.validator);
-        self.engine = Some(Bft::new(self.tip.chain, signer, self.traits.timeouts));
-        let height = self.tip.height + 1;
-        let log = log.into_iter().filter(|entry| entry.height >= height);
-        let forgets = self.traits.bug == Some(Bug::ForgetLog);
+        let making = Making {
+            chain: self.tip.chain,
+            impatient: self.traits.impatient,
+            seed: self.traits.seed.wrapping_add(self.life),
+        };
+        self.engine = Some(K::engine(making, C::signer(self.traits.validator)));
         let start = Input::Start {
-            height,
-            validators: self.next_set().electorate.clone(),
-            log: log.filter(|_| !forgets).collect(),
+            height: self.tip.height + 1,
+            since: self.sets.since(self.tip.height + 1),
+            validators: self.next_set().clone(),
+            log,
             work: false,
         };
         self.tell(start, env);
@@ -186,17 +228,15 @@ impl<C: Scheme> Node<C> {
             return;
         }
         match packet {
-            Packet::Consensus { bytes, body } => {
-                if let Some(body) = body {
-                    self.take_body(&body, env);
+            Packet::Consensus { bytes, bodies } => {
+                for body in &bodies {
+                    self.take_body(body, env);
                 }
-                let Ok(message) = Message::decode(&bytes) else {
+                let Ok(message) = K::Message::decode(&bytes) else {
                     return;
                 };
-                let electorate = &self.sets.at(message.height()).electorate;
-                let verified = message.verify(&self.tip.chain, electorate, self.verifier.as_ref());
-                if let Ok(message) = verified {
-                    let from = env.voter(from);
+                let from = env.id(from);
+                if let Some(message) = self.verify(from, message) {
                     self.tell(Input::Message { from, message }, env);
                 }
             }
@@ -224,6 +264,27 @@ impl<C: Scheme> Node<C> {
         }
     }
 
+    /// The message, if everything in it is signed.
+    fn verify(
+        &self,
+        from: KeyId,
+        message: K::Message,
+    ) -> Option<<K::Message as Message>::Verified> {
+        let validators = self.sets.at(message.height());
+        let (chain, exact) = (&self.tip.chain, self.verifier.as_ref());
+        let verified = if self.traits.bug == Some(Bug::CountTooFewSignatures) {
+            let lenient = Lenient {
+                exact,
+                enough: validators.quorum() - 1,
+                right: &self.right,
+            };
+            message.verify(from, chain, validators, &lenient)
+        } else {
+            message.verify(from, chain, validators, exact)
+        };
+        verified.ok()
+    }
+
     /// What a host does now and then: it says where it stands, and asks again for what it lacks.
     fn tick(&mut self, env: &mut Env) {
         env.broadcast(self, Packet::Status(self.tip.height));
@@ -236,7 +297,7 @@ impl<C: Scheme> Node<C> {
         env.later(self, 400_000, Later::Tick);
     }
 
-    fn tell(&mut self, input: Input, env: &mut Env) {
+    fn tell(&mut self, input: Told<K>, env: &mut Env) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let Some(engine) = &mut self.engine else {
@@ -256,11 +317,12 @@ impl<C: Scheme> Node<C> {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, env: &mut Env) -> Option<Input> {
+    fn carry_out(&mut self, effect: Effect<K::Message>, env: &mut Env) -> Option<Told<K>> {
         match effect {
             Effect::Append(record) => {
                 env.observed.wrote(self);
-                self.disk.append(record);
+                let height = self.engine.as_ref().map_or(0, Engine::height);
+                self.disk.append(height, record);
             }
             Effect::Flush { upto } => {
                 let covers = self.disk.written();
@@ -276,12 +338,14 @@ impl<C: Scheme> Node<C> {
             }
             Effect::Truncate { below } => self.disk.truncate(below),
             Effect::Broadcast(message) => {
-                env.observed.said(self, &message);
+                env.observed
+                    .said(self, &message.encode(), &K::stated(&message));
                 let packet = self.packet(&message);
                 env.broadcast(self, packet);
             }
             Effect::Send { to, message } => {
-                env.observed.said(self, &message);
+                env.observed
+                    .said(self, &message.encode(), &K::stated(&message));
                 let packet = self.packet(&message);
                 let to = env.validator(to);
                 env.send(self, to, packet);
@@ -315,7 +379,7 @@ impl<C: Scheme> Node<C> {
                 }
             }
             Effect::Commit(certificate) => return self.decided(certificate, env),
-            Effect::Accuse(evidence) => env.observed.accused(self, &evidence),
+            Effect::Accuse(equivocation) => env.observed.accused(self, &equivocation),
             Effect::Behind { validator, height } => {
                 let to = env.validator(validator);
                 self.send_blocks(to, height, env);
@@ -324,14 +388,12 @@ impl<C: Scheme> Node<C> {
         None
     }
 
-    fn packet(&self, message: &Message) -> Packet {
-        let body = match message {
-            Message::Proposal(proposal) => self.disk.body(&proposal.message.header.0),
-            Message::Vote(_) | Message::Polka(_) | Message::Round(_) => None,
-        };
+    fn packet(&self, message: &K::Message) -> Packet {
+        let bodies = message.proposes().into_iter();
+        let bodies = bodies.filter_map(|header| self.disk.body(&header));
         Packet::Consensus {
             bytes: Rc::from(message.encode()),
-            body: body.map(Rc::new),
+            bodies: bodies.map(Rc::new).collect(),
         }
     }
 
@@ -348,10 +410,8 @@ impl<C: Scheme> Node<C> {
         if self.traits.poisons && env.dice.permille(700) {
             body.push(POISON | height);
         }
-        let proposer = env.voter(self.traits.validator).0;
-        let candidate = self
-            .tip
-            .extend(body, self.clock(env), proposer, &self.next_set().set);
+        let (clock, proposer) = (self.clock(env), self.traits.key);
+        let candidate = self.tip.extend(body, clock, proposer, &self.sets);
         let header = candidate.header.hash();
         self.disk.keep(header, candidate);
         let built = Input::Built {
@@ -386,10 +446,7 @@ impl<C: Scheme> Node<C> {
         let clock = Some(self.clock(env));
         let valid = self.traits.poisons
             || self.traits.bug == Some(Bug::SkipBodies)
-            || self
-                .tip
-                .refuses(&candidate, &self.next_set().set, clock)
-                .is_none();
+            || self.tip.refuses(&candidate, &self.sets, clock).is_none();
         let judged = Input::Judged {
             height,
             header,
@@ -398,8 +455,8 @@ impl<C: Scheme> Node<C> {
         self.tell(judged, env);
     }
 
-    fn decided(&mut self, certificate: CommitCertificate, env: &mut Env) -> Option<Input> {
-        let candidate = self.disk.body(&certificate.header_hash())?;
+    fn decided(&mut self, certificate: Certificate, env: &mut Env) -> Option<Told<K>> {
+        let candidate = self.disk.body(&certificate.header)?;
         self.apply(
             Block {
                 candidate,
@@ -417,20 +474,15 @@ impl<C: Scheme> Node<C> {
         if candidate.header.height != self.tip.height + 1 {
             return;
         }
-        let checked = certificate.check(
-            &self.tip.chain,
-            candidate.header.clone(),
-            &self.next_set().electorate,
-            self.verifier.as_ref(),
-        );
+        let verifier = self.verifier.as_ref();
+        let signed =
+            |key: &_, message: &[u8], signature: &_| verifier.is_signed(key, message, signature);
+        let header = candidate.header.clone();
+        let checked = certificate.check_by(header, self.next_set(), signed);
         let lenient = self.traits.bug == Some(Bug::AcceptTooFewSignatures)
-            && certificate.signatures.len() + 1 == self.next_set().electorate.quorum();
+            && certificate.signatures.len() + 1 == self.next_set().quorum();
         let skips = self.traits.bug == Some(Bug::SkipBodies);
-        let fits = skips
-            || self
-                .tip
-                .refuses(candidate, &self.next_set().set, None)
-                .is_none();
+        let fits = skips || self.tip.refuses(candidate, &self.sets, None).is_none();
         if (checked.is_ok() || lenient)
             && fits
             && let Some(next) = self.apply(block.clone(), env)
@@ -439,7 +491,7 @@ impl<C: Scheme> Node<C> {
         }
     }
 
-    fn apply(&mut self, block: Block, env: &mut Env) -> Option<Input> {
+    fn apply(&mut self, block: Block, env: &mut Env) -> Option<Told<K>> {
         self.tip.advance(&block.candidate);
         for tx in &block.candidate.body {
             self.mempool.remove(tx);
@@ -454,14 +506,15 @@ impl<C: Scheme> Node<C> {
         }
         Some(Input::Start {
             height: self.tip.height + 1,
-            validators: self.next_set().electorate.clone(),
+            since: self.sets.since(self.tip.height + 1),
+            validators: self.next_set().clone(),
             log: Vec::new(),
             work: !self.mempool.is_empty(),
         })
     }
 
     /// The validators of the height that the chain stands before.
-    fn next_set(&self) -> &Prepared {
+    fn next_set(&self) -> &ValidatorSet {
         self.sets.at(self.tip.height + 1)
     }
 
@@ -481,17 +534,23 @@ pub trait Seen {
     fn id(&self) -> usize;
     /// Which validator it is.
     fn validator(&self) -> usize;
+    /// Its key's id.
+    fn key(&self) -> KeyId;
     /// Its blocks on disk.
     fn blocks(&self) -> &[Block];
 }
 
-impl<C: Scheme> Seen for Node<C> {
+impl<K: Kind, C: Scheme> Seen for Node<K, C> {
     fn id(&self) -> usize {
         self.id
     }
 
     fn validator(&self) -> usize {
         self.traits.validator
+    }
+
+    fn key(&self) -> KeyId {
+        self.traits.key
     }
 
     fn blocks(&self) -> &[Block] {

@@ -3,8 +3,8 @@
 //! Liveness, determinism and silence when idle are properties of a whole run: see
 //! [`crate::run`].
 
-use xinqiao_bft::{Evidence, Message};
 use xinqiao_crypto::{Digest, sm3_parts};
+use xinqiao_ledger::vote::Equivocation;
 
 use crate::{
     block::Block,
@@ -12,6 +12,7 @@ use crate::{
         agreement::Agreement, double_sign::DoubleSign, durability::Durability, idle::Idle,
         validity::Validity,
     },
+    kind::Stated,
     node::Seen,
 };
 
@@ -120,13 +121,15 @@ impl Observed {
     }
 
     /// A node said something to others.
-    pub fn said(&mut self, node: &dyn Seen, message: &Message) {
-        self.trace(&message.encode());
+    pub fn said(&mut self, node: &dyn Seen, message: &[u8], stated: &[Stated]) {
+        self.trace(message);
         if self.is_honest(node) {
             self.idle.said();
-            self.round = self.round.max(message.round());
-            let result = self.double_sign.said(node, message);
-            self.note("no honest double-sign", result);
+            for one in stated.iter().filter(|one| one.validator == node.key()) {
+                self.round = self.round.max(one.round);
+                let result = self.double_sign.said(node, one);
+                self.note("no honest double-sign", result);
+            }
         }
     }
 
@@ -134,7 +137,7 @@ impl Observed {
     pub fn committed(&mut self, node: &dyn Seen, block: &Block) {
         self.trace(block.candidate.header.hash().as_bytes());
         if self.is_honest(node) {
-            self.idle.wrote();
+            self.idle.committed();
             let result = self.agreement.committed(node, block);
             self.note("agreement", result);
             let result = self.validity.committed(node, block);
@@ -144,7 +147,7 @@ impl Observed {
     }
 
     /// A node holds evidence against a validator.
-    pub fn accused(&mut self, node: &dyn Seen, evidence: &Evidence) {
+    pub fn accused(&mut self, node: &dyn Seen, evidence: &Equivocation) {
         if !self.is_honest(node) {
             return;
         }

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use xinqiao_bft::{Evidence, Timeouts, Voter};
-use xinqiao_crypto::{Digest, sm3};
-use xinqiao_ledger::ids::ChainId;
+use xinqiao_consensus::Verifier;
+use xinqiao_crypto::{Digest, KeyId, sm3};
+use xinqiao_ledger::{ids::ChainId, vote::Equivocation};
 
 use crate::{
     block::{Block, Tip, Tx},
     dice::Dice,
     invariant::{liveness::Liveness, validity::Validity},
+    kind::Kind,
     liar::{Fault, Liar},
     node::{Bug, Node, Traits},
     observe::{Observed, Violation},
@@ -26,15 +27,6 @@ const LIVENESS: u64 = 120 * SECOND;
 /// How long it takes until the last messages have died down, and how long the silence is held.
 const QUIET: u64 = 20 * SECOND;
 
-/// Timers that run out before anybody can have answered, for the first rounds.
-const IMPATIENT: Timeouts = Timeouts {
-    propose_ms: 20,
-    vote_ms: 10,
-    delta_ms: 8,
-    max_ms: 10_000,
-    rebroadcast_ms: 100,
-};
-
 /// What a run is like.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -42,7 +34,7 @@ pub struct Plan {
     pub seed: u64,
     /// How many validators.
     pub validators: usize,
-    /// The faults of the first validators; fewer than a third of them.
+    /// The faults of the first validators; as many as the engine bears.
     pub faults: Vec<Fault>,
     /// The mistake in the honest nodes' hosts.
     pub bug: Option<Bug>,
@@ -50,8 +42,8 @@ pub struct Plan {
     pub chaos_s: u64,
     /// How often somebody crashes, in milliseconds; 0 is never.
     pub crash_every_ms: u64,
-    /// How long timers run. Impatient ones lead to many rounds.
-    pub timeouts: Timeouts,
+    /// Whether timers run out too soon at first, which leads to many rounds.
+    pub impatient: bool,
     /// How long a flush may take, in microseconds.
     pub flush_us: u64,
     /// How many of a thousand flushes the power fails in.
@@ -68,17 +60,17 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of a seed: as many faulty validators as there may be, each in its way.
-    pub fn of_seed(seed: u64, validators: usize) -> Self {
+    pub fn of_seed<K: Kind>(seed: u64, validators: usize) -> Self {
         let mut dice = Dice::new(seed ^ 0x5eed);
-        let most = (validators.saturating_sub(1)) / 3;
+        let most = K::most_faulty(validators);
         let faults: Vec<Fault> = (0..dice.between(0, most as u64))
-            .map(|_| Fault::ALL[dice.index(Fault::ALL.len())])
+            .map(|_| K::FAULTS[dice.index(K::FAULTS.len())])
             .collect();
         let crashes = [0, 300, 1_000, 3_000];
         let losses = [0, 20, 100, 300];
         // Those that remain have to bear the faults too.
         let set_changes =
-            validators > 1 && faults.len() * 3 + 2 <= validators && dice.permille(400);
+            validators > 1 && faults.len() <= K::most_faulty(validators - 1) && dice.permille(400);
         Self {
             seed,
             validators,
@@ -87,11 +79,7 @@ impl Plan {
             bug: None,
             chaos_s: dice.between(4, 12),
             crash_every_ms: crashes[dice.index(crashes.len())],
-            timeouts: if dice.permille(250) {
-                IMPATIENT
-            } else {
-                Timeouts::default()
-            },
+            impatient: dice.permille(250),
             flush_us: [500, 4_000, 60_000][dice.index(3)],
             power_cuts: [0, 10, 50][dice.index(3)],
             network: Network {
@@ -143,11 +131,11 @@ enum Event {
     Join,
 }
 
-struct Run<'a, C: Scheme> {
+struct Run<'a, K: Kind, C: Scheme> {
     plan: &'a Plan,
     env: Env,
     agenda: Agenda<Event>,
-    nodes: Vec<Node<C>>,
+    nodes: Vec<Node<K, C>>,
     liars: BTreeMap<usize, Liar<C>>,
     /// For each pair of twins: which of the others the first one talks to.
     twins_talk: BTreeMap<usize, u64>,
@@ -159,8 +147,8 @@ struct Run<'a, C: Scheme> {
 }
 
 /// Carries a plan out.
-pub fn run<C: Scheme>(plan: &Plan) -> Report {
-    let mut run = Run::<C>::new(plan);
+pub fn run<K: Kind, C: Scheme>(plan: &Plan) -> Report {
+    let mut run = Run::<K, C>::new(plan);
     let violation = run.all().err();
     let seen = run.env.observed.violation().cloned();
     let mut accused = run.env.observed.accused.clone();
@@ -176,25 +164,25 @@ pub fn run<C: Scheme>(plan: &Plan) -> Report {
     }
 }
 
-impl<'a, C: Scheme> Run<'a, C> {
+impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
     fn new(plan: &'a Plan) -> Self {
         let chain = ChainId(sm3(b"simulation"));
         let genesis = Tip::genesis(chain);
         let keys: Vec<_> = (0..plan.validators).map(|i| *key(i).public()).collect();
-        let voters: Vec<Voter> = keys.iter().map(|key| Voter(key.id())).collect();
-        let sets = Rc::new(Sets::new(&keys, plan.set_changes));
+        let ids: Vec<KeyId> = keys.iter().map(|key| key.id()).collect();
+        let sets = Rc::new(Sets::new(K::SET, &keys, plan.set_changes));
         let verifier = Rc::new(C::verifier(plan.validators));
         let honest = (0..plan.validators)
             .map(|i| i >= plan.faults.len())
             .collect();
-        let validity = validity(&genesis, &sets, &verifier, &voters);
+        let validity = validity(&genesis, &sets, &verifier, &ids);
         let mut env = Env {
             now_us: 0,
             dice: Dice::new(plan.seed),
             observed: Observed::new(honest, validity),
             flush_us: plan.flush_us,
             power_cuts: plan.power_cuts,
-            voters,
+            ids,
             actions: Vec::new(),
         };
         let mut nodes = Vec::new();
@@ -205,7 +193,9 @@ impl<'a, C: Scheme> Run<'a, C> {
             let skewed = env.dice.permille(300);
             let traits = Traits {
                 validator,
-                timeouts: plan.timeouts,
+                key: env.ids[validator],
+                impatient: plan.impatient,
+                seed: env.dice.bits(),
                 poisons: fault == Some(Fault::Liar),
                 clock_ahead_ms: if skewed {
                     env.dice.between(0, 8_000) as i64 - 4_000
@@ -232,10 +222,9 @@ impl<'a, C: Scheme> Run<'a, C> {
                 ));
             }
             if fault == Some(Fault::Liar) {
-                liars.insert(
-                    validator,
-                    Liar::new(chain, validator, plan.validators * 2 / 3 + 1),
-                );
+                let quorum = K::SET.quorum(plan.validators);
+                let liar = Liar::new(chain, validator, quorum, env.ids.clone());
+                liars.insert(validator, liar);
             }
             if fault == Some(Fault::Twins) {
                 twins_talk.insert(validator, env.dice.bits());
@@ -256,7 +245,7 @@ impl<'a, C: Scheme> Run<'a, C> {
         }
     }
 
-    fn honest(&self) -> impl Iterator<Item = &Node<C>> {
+    fn honest(&self) -> impl Iterator<Item = &Node<K, C>> {
         let faulty = self.plan.faults.len();
         self.nodes
             .iter()
@@ -325,7 +314,7 @@ impl<'a, C: Scheme> Run<'a, C> {
         let before = self.env.observed.idle;
         let end = self.env.now_us + long;
         self.until(end)?;
-        let idle = self.env.observed.idle.unchanged_since(&before);
+        let idle = self.env.observed.idle.unchanged_since(&before, K::RESTS);
         // The very start of a node cleans its log up, and says nothing.
         idle.map_err(|what| Violation {
             invariant: "idle",
@@ -478,34 +467,37 @@ impl<'a, C: Scheme> Run<'a, C> {
 }
 
 /// The checks of single blocks and evidence, as a third party makes them.
-fn validity<V: xinqiao_bft::Verifier + 'static>(
+fn validity<V: Verifier + 'static>(
     genesis: &Tip,
     sets: &Rc<Sets>,
     verifier: &Rc<V>,
-    voters: &[Voter],
+    ids: &[KeyId],
 ) -> Validity {
     let chain = genesis.chain;
     let certificate = {
         let (sets, verifier) = (Rc::clone(sets), Rc::clone(verifier));
         move |block: &Block| {
             let header = block.candidate.header.clone();
-            let electorate = &sets.at(header.height).electorate;
-            let checked = block
-                .certificate
-                .check(&chain, header, electorate, verifier.as_ref());
+            let validators = sets.at(header.height);
+            let checked =
+                block
+                    .certificate
+                    .check_by(header, validators, |key, message, signature| {
+                        verifier.is_signed(key, message, signature)
+                    });
             checked.map(drop).map_err(|why| why.to_string())
         }
     };
     let evidence = {
         let (sets, verifier) = (Rc::clone(sets), Rc::clone(verifier));
-        let voters = voters.to_vec();
-        move |evidence: &Evidence| {
-            let again = Evidence::decode(&evidence.encode()).map_err(|why| why.to_string())?;
-            let electorate = &sets.at(again.height()).electorate;
-            let voter = again
-                .check(&chain, electorate, verifier.as_ref())
-                .map_err(|why| why.to_string())?;
-            let found = voters.iter().position(|one| *one == voter);
+        let ids = ids.to_vec();
+        move |evidence: &Equivocation| {
+            let validators = sets.at(evidence.height);
+            let checked = evidence.check(&chain, validators, |key, message, signature| {
+                verifier.is_signed(key, message, signature)
+            });
+            checked.map_err(|why| why.to_string())?;
+            let found = ids.iter().position(|one| *one == evidence.validator);
             found.ok_or_else(|| "the accused is no validator".to_owned())
         }
     };

@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use rand::{SeedableRng, rngs::StdRng};
-use xinqiao_bft::{Signer, Sm2Signer, Sm2Verifier, Verifier, Voter};
+use xinqiao_consensus::{Signer, Sm2Signer, Sm2Verifier, Verifier};
 use xinqiao_crypto::{
     DistinguishingId, KeyId, PublicKey, SecretKey, Signature, VerifierCache, sm3_parts,
 };
@@ -77,8 +77,8 @@ impl Scheme for Cheap {
 }
 
 impl Signer for CheapSigner {
-    fn voter(&self) -> Voter {
-        Voter(self.0)
+    fn validator(&self) -> KeyId {
+        self.0
     }
 
     fn sign(&mut self, message: &[u8]) -> Signature {

@@ -3,12 +3,14 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use xinqiao_bft::{Timer, Voter};
+use xinqiao_consensus::Timer;
+use xinqiao_crypto::KeyId;
 use xinqiao_ledger::ids::{HeaderHash, Height};
 
 use crate::{
     block::{Block, Candidate, Tx},
     dice::Dice,
+    kind::Kind,
     node::Node,
     observe::Observed,
     scheme::Scheme,
@@ -17,12 +19,12 @@ use crate::{
 /// What nodes send each other.
 #[derive(Debug, Clone)]
 pub enum Packet {
-    /// A message of the engine, encoded; a proposal with its body.
+    /// A message of the engine, encoded, with the bodies of what it proposes.
     Consensus {
         /// The message.
         bytes: Rc<[u8]>,
-        /// The body that travels beside it.
-        body: Option<Rc<Candidate>>,
+        /// The bodies that travel beside it.
+        bodies: Vec<Rc<Candidate>>,
     },
     /// A transaction.
     Tx(Tx),
@@ -104,7 +106,7 @@ pub struct Env {
     pub flush_us: u64,
     /// How many of a thousand flushes the power fails in, or soon after.
     pub power_cuts: u64,
-    pub(crate) voters: Vec<Voter>,
+    pub(crate) ids: Vec<KeyId>,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -120,35 +122,35 @@ impl Env {
     }
 
     /// The id of a validator.
-    pub fn voter(&self, validator: usize) -> Voter {
-        self.voters[validator]
+    pub fn id(&self, validator: usize) -> KeyId {
+        self.ids[validator]
     }
 
     /// The validator of that id.
-    pub fn validator(&self, voter: Voter) -> usize {
-        let found = self.voters.iter().position(|one| *one == voter);
+    pub fn validator(&self, id: KeyId) -> usize {
+        let found = self.ids.iter().position(|one| *one == id);
         found.expect("nodes know validators only")
     }
 
     /// Sends to one validator.
-    pub fn send<C: Scheme>(&mut self, node: &Node<C>, to: usize, packet: Packet) {
+    pub fn send<K: Kind, C: Scheme>(&mut self, node: &Node<K, C>, to: usize, packet: Packet) {
         let node = node.id;
         self.actions.push(Action::Send { node, to, packet });
     }
 
     /// Sends to all other validators.
-    pub fn broadcast<C: Scheme>(&mut self, node: &Node<C>, packet: Packet) {
+    pub fn broadcast<K: Kind, C: Scheme>(&mut self, node: &Node<K, C>, packet: Packet) {
         let node = node.id;
         self.actions.push(Action::Broadcast { node, packet });
     }
 
     /// The node's power fails.
-    pub fn power_off<C: Scheme>(&mut self, node: &Node<C>) {
+    pub fn power_off<K: Kind, C: Scheme>(&mut self, node: &Node<K, C>) {
         self.actions.push(Action::PowerOff { node: node.id });
     }
 
     /// Comes back to the node after a time, in microseconds.
-    pub fn later<C: Scheme>(&mut self, node: &Node<C>, after_us: u64, what: Later) {
+    pub fn later<K: Kind, C: Scheme>(&mut self, node: &Node<K, C>, after_us: u64, what: Later) {
         self.actions.push(Action::Later {
             node: node.id,
             life: node.life,

@@ -3,17 +3,26 @@
 
 use xinqiao_sim::{
     invariant::determinism,
+    kind::{Alone, Byzantine, Kind},
     liar::Fault,
-    run::{Plan, run},
+    run::{Plan, Report, run},
     scheme::{Cheap, Scheme, Sm2},
 };
 
-fn holds<C: Scheme>(plan: &Plan) -> xinqiao_sim::run::Report {
-    let report = run::<C>(plan);
+fn holds<C: Scheme>(plan: &Plan) -> Report {
+    holds_with::<Byzantine, C>(plan)
+}
+
+fn holds_with<K: Kind, C: Scheme>(plan: &Plan) -> Report {
+    let report = run::<K, C>(plan);
     if let Some(violation) = &report.violation {
         panic!(
-            "{} is broken: {}; {plan:?}; replay: cargo xtask sim --seed {} --seeds 1 --nodes {}",
-            violation.invariant, violation.what, plan.seed, plan.validators
+            "{} is broken: {}; {plan:?}; replay: cargo xtask sim --engine {} --seed {} --seeds 1 --nodes {}",
+            violation.invariant,
+            violation.what,
+            K::NAME,
+            plan.seed,
+            plan.validators
         );
     }
     report
@@ -22,23 +31,23 @@ fn holds<C: Scheme>(plan: &Plan) -> xinqiao_sim::run::Report {
 #[test]
 fn four_validators_hold_every_invariant() {
     for seed in 1..=60 {
-        holds::<Cheap>(&Plan::of_seed(seed, 4));
+        holds::<Cheap>(&Plan::of_seed::<Byzantine>(seed, 4));
     }
 }
 
 #[test]
 fn seven_validators_hold_every_invariant() {
     for seed in 1..=12 {
-        holds::<Cheap>(&Plan::of_seed(seed, 7));
+        holds::<Cheap>(&Plan::of_seed::<Byzantine>(seed, 7));
     }
 }
 
 #[test]
 fn every_fault_alone_is_borne_and_who_contradicts_itself_in_public_is_caught() {
     let mut caught = 0;
-    for fault in Fault::ALL {
+    for &fault in Byzantine::FAULTS {
         for seed in 100..108 {
-            let mut plan = Plan::of_seed(seed, 4);
+            let mut plan = Plan::of_seed::<Byzantine>(seed, 4);
             plan.faults = vec![fault];
             plan.set_changes = false;
             let report = holds::<Cheap>(&plan);
@@ -57,7 +66,7 @@ fn a_validator_that_leaves_and_returns_is_missed_by_nobody() {
         (8, vec![Fault::Liar; 2]),
     ] {
         for seed in 200..206 {
-            let mut plan = Plan::of_seed(seed, validators);
+            let mut plan = Plan::of_seed::<Byzantine>(seed, validators);
             plan.faults.clone_from(&faults);
             plan.set_changes = true;
             holds::<Cheap>(&plan);
@@ -69,15 +78,23 @@ fn a_validator_that_leaves_and_returns_is_missed_by_nobody() {
 fn one_validator_and_sets_that_bear_no_fault_work_too() {
     for validators in 1..=3 {
         for seed in 1..=4 {
-            holds::<Cheap>(&Plan::of_seed(seed, validators));
+            holds::<Cheap>(&Plan::of_seed::<Byzantine>(seed, validators));
         }
+    }
+}
+
+#[test]
+fn a_validator_alone_holds_every_invariant() {
+    for seed in 1..=40 {
+        let report = holds_with::<Alone, Cheap>(&Plan::of_seed::<Alone>(seed, 1));
+        assert!(report.height > 0, "seed {seed}");
     }
 }
 
 #[test]
 fn sm2_signs_what_the_engine_says_it_signs() {
     for seed in 1..=2 {
-        let mut plan = Plan::of_seed(seed, 4);
+        let mut plan = Plan::of_seed::<Byzantine>(seed, 4);
         plan.transactions = 4;
         plan.chaos_s = 2;
         plan.faults = vec![Fault::Liar];
@@ -89,8 +106,9 @@ fn sm2_signs_what_the_engine_says_it_signs() {
 #[test]
 fn a_seed_is_a_run() {
     for seed in [3, 4] {
-        let first = determinism::check::<Cheap>(&Plan::of_seed(seed, 4)).expect("deterministic");
-        let other = run::<Cheap>(&Plan::of_seed(seed + 10, 4));
+        let first = determinism::check::<Byzantine, Cheap>(&Plan::of_seed::<Byzantine>(seed, 4))
+            .expect("deterministic");
+        let other = run::<Byzantine, Cheap>(&Plan::of_seed::<Byzantine>(seed + 10, 4));
         assert_ne!(first.trace, other.trace, "the trace says what happened");
     }
 }

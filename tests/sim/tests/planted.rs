@@ -2,25 +2,31 @@
 //! nothing proves nothing.
 
 use xinqiao_sim::{
+    kind::Byzantine,
     liar::Fault,
     node::Bug,
     run::{Plan, run},
     scheme::Cheap,
 };
 
-/// Which invariants find the mistake, within so many seeds.
-fn found(bug: Bug, seeds: u64, shape: impl Fn(&mut Plan)) -> Option<&'static str> {
-    (1..=seeds).find_map(|seed| {
-        let mut plan = Plan::of_seed(seed, 4);
+/// Which invariant finds the mistake, for each of so many seeds that one does.
+fn finds(bug: Bug, seeds: u64, shape: impl Fn(&mut Plan)) -> impl Iterator<Item = &'static str> {
+    (1..=seeds).filter_map(move |seed| {
+        let mut plan = Plan::of_seed::<Byzantine>(seed, 4);
         shape(&mut plan);
         plan.set_changes = false;
-        let sound = run::<Cheap>(&plan);
+        let sound = run::<Byzantine, Cheap>(&plan);
         assert_eq!(sound.violation, None, "without the mistake, {plan:?}");
         plan.bug = Some(bug);
-        run::<Cheap>(&plan)
+        run::<Byzantine, Cheap>(&plan)
             .violation
             .map(|violation| violation.invariant)
     })
+}
+
+/// Which invariant finds the mistake first.
+fn found(bug: Bug, seeds: u64, shape: impl Fn(&mut Plan)) -> Option<&'static str> {
+    finds(bug, seeds, shape).next()
 }
 
 #[test]
@@ -54,4 +60,17 @@ fn a_certificate_with_one_signature_too_few_is_found() {
 fn bodies_that_nobody_looked_at_are_found() {
     let invariant = found(Bug::SkipBodies, 20, |plan| plan.faults = vec![Fault::Liar]);
     assert_eq!(invariant, Some("validity"));
+}
+
+#[test]
+fn an_engine_that_goes_on_with_one_signature_less_than_a_quorum_is_found() {
+    let found: Vec<_> = finds(Bug::CountTooFewSignatures, 40, |plan| {
+        plan.faults = vec![Fault::Liar];
+    })
+    .collect();
+    // Votes in others' names contradict those others; and they are in certificates, which nobody
+    // else believes.
+    for invariant in ["evidence", "validity"] {
+        assert!(found.contains(&invariant), "{found:?}");
+    }
 }

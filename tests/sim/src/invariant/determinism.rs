@@ -1,15 +1,18 @@
 //! Determinism: a seed is a run. The same seed leads to the same messages and blocks in the same
 //! order, so that a failure can be replayed.
 
-use crate::run::{Plan, Report, run};
-use crate::scheme::Scheme;
+use crate::{
+    kind::Kind,
+    run::{Plan, Report, run},
+    scheme::Scheme,
+};
 
 /// Runs a plan twice.
 ///
 /// # Errors
 /// When the two runs differ.
-pub fn check<C: Scheme>(plan: &Plan) -> Result<Report, String> {
-    let (first, second) = (run::<C>(plan), run::<C>(plan));
+pub fn check<K: Kind, C: Scheme>(plan: &Plan) -> Result<Report, String> {
+    let (first, second) = (run::<K, C>(plan), run::<K, C>(plan));
     if first.trace == second.trace {
         return Ok(first);
     }

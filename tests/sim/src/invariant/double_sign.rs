@@ -3,40 +3,30 @@
 
 use std::collections::BTreeMap;
 
-use xinqiao_bft::{Message, NilOrVal, VoteKind};
-use xinqiao_ledger::ids::{HeaderHash, Height};
+use xinqiao_ledger::{
+    ids::Height,
+    vote::{Statement, VoteKind},
+};
 
-use crate::node::Seen;
+use crate::{kind::Stated, node::Seen};
 
-type Statement = (usize, Height, u32, Option<VoteKind>);
-type Content = (Option<HeaderHash>, Option<u32>);
+/// Of which sort a statement is: a vote of a kind, or a proposal.
+type Place = (usize, Height, u32, Option<VoteKind>);
 
 /// Everything that honest validators said of their own.
 #[derive(Debug, Default)]
-pub struct DoubleSign(BTreeMap<Statement, Content>);
+pub struct DoubleSign(BTreeMap<Place, Statement>);
 
 impl DoubleSign {
-    /// A node said something.
-    pub fn said(&mut self, node: &dyn Seen, message: &Message) -> Result<(), String> {
+    /// A node stated something.
+    pub fn said(&mut self, node: &dyn Seen, stated: &Stated) -> Result<(), String> {
         let validator = node.validator();
-        let me = crate::scheme::key(validator).public().id();
-        let (statement, content) = match message {
-            Message::Vote(vote) if vote.message.validator.0 == me => {
-                let it = &vote.message;
-                let header = match it.header {
-                    NilOrVal::Nil => None,
-                    NilOrVal::Val(id) => Some(id.0),
-                };
-                let statement = (validator, it.height, it.round, Some(it.kind));
-                (statement, (header, None))
-            }
-            Message::Proposal(proposal) if proposal.message.proposer.0 == me => {
-                let it = &proposal.message;
-                let statement = (validator, it.height, it.round, None);
-                (statement, (Some(it.header.0), it.pol_round))
-            }
-            _ => return Ok(()),
+        let content = stated.statement;
+        let sort = match content {
+            Statement::Vote { kind, .. } => Some(kind),
+            Statement::Proposal { .. } => None,
         };
+        let statement = (validator, stated.height, stated.round, sort);
         let first = self.0.entry(statement).or_insert(content);
         if *first == content {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use xinqiao_bft::Evidence;
+use xinqiao_ledger::vote::Equivocation;
 
 use crate::{
     block::{Block, Tip},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 type CheckBlock = Box<dyn Fn(&Block) -> Result<(), String>>;
-type CheckEvidence = Box<dyn Fn(&Evidence) -> Result<usize, String>>;
+type CheckEvidence = Box<dyn Fn(&Equivocation) -> Result<usize, String>>;
 
 /// Follows every honest node's chain.
 pub struct Validity {
@@ -47,7 +47,7 @@ impl Validity {
             .entry(node.id())
             .or_insert_with(|| self.genesis.clone());
         let height = block.candidate.header.height;
-        if let Some(why) = tip.refuses(&block.candidate, &self.sets.at(height).set, None) {
+        if let Some(why) = tip.refuses(&block.candidate, &self.sets, None) {
             return Err(format!("node {}, height {height}: {why}", node.id()));
         }
         tip.advance(&block.candidate);
@@ -56,7 +56,7 @@ impl Validity {
     }
 
     /// Who is accused, if the evidence proves it.
-    pub fn evidence(&self, evidence: &Evidence) -> Result<usize, String> {
+    pub fn evidence(&self, evidence: &Equivocation) -> Result<usize, String> {
         (self.evidence)(evidence)
     }
 }

@@ -1,0 +1,146 @@
+//! The engines that can be simulated: how one is made, and which faults it is there to bear.
+
+use xinqiao_bft::{Bft, Message as BftMessage, Timeouts};
+use xinqiao_consensus::{Engine, Message, Signer, Silence, Solo};
+use xinqiao_crypto::KeyId;
+use xinqiao_ledger::{
+    ids::{ChainId, Height},
+    validators,
+    vote::Statement,
+};
+
+use crate::liar::Fault;
+
+/// What an engine is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Making {
+    /// Its chain.
+    pub chain: ChainId,
+    /// Whether its timers run out before anybody can have answered, at first.
+    pub impatient: bool,
+    /// Its own chance; another one in each life of each node.
+    pub seed: u64,
+}
+
+/// What a validator stated, by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stated {
+    /// The validator.
+    pub validator: KeyId,
+    /// The height.
+    pub height: Height,
+    /// The round.
+    pub round: u32,
+    /// What.
+    pub statement: Statement,
+}
+
+/// A kind of engine.
+pub trait Kind: 'static {
+    /// What its validators say to each other.
+    type Message: Message;
+    /// The engine of a validator with that signer.
+    type Engine<S: Signer>: Engine<Message = Self::Message>;
+
+    /// Its name on the command line.
+    const NAME: &'static str;
+    /// How validator sets name it.
+    const SET: validators::Engine;
+    /// The ways in which validators may be faulty with it. Liars know the Byzantine engine's
+    /// messages and no others.
+    const FAULTS: &'static [Fault];
+    /// Whether it rests while nothing waits: it writes nothing and says nothing. An engine that does
+    /// not may still make no block.
+    const RESTS: bool;
+
+    /// How many of so many validators may be faulty.
+    fn most_faulty(validators: usize) -> usize;
+
+    /// An engine that waits for its start.
+    fn engine<S: Signer>(making: Making, signer: S) -> Self::Engine<S>;
+
+    /// What the authors of a message stated in it, each for itself: an honest one never states
+    /// two things of one sort in one round.
+    fn stated(message: &Self::Message) -> Vec<Stated>;
+}
+
+/// The Byzantine-fault-tolerant engine: fewer than a third may be silent, double or lie.
+#[derive(Debug)]
+pub struct Byzantine;
+
+/// Timers that run out before anybody can have answered, for the first rounds.
+const IMPATIENT: Timeouts = Timeouts {
+    propose_ms: 20,
+    vote_ms: 10,
+    delta_ms: 8,
+    max_ms: 10_000,
+    rebroadcast_ms: 100,
+};
+
+impl Kind for Byzantine {
+    type Message = BftMessage;
+    type Engine<S: Signer> = Bft<S>;
+
+    const NAME: &'static str = "bft";
+    const SET: validators::Engine = validators::Engine::Bft;
+    const FAULTS: &'static [Fault] = &[Fault::Silent, Fault::Twins, Fault::Liar];
+    const RESTS: bool = true;
+
+    fn most_faulty(validators: usize) -> usize {
+        validators.saturating_sub(1) / 3
+    }
+
+    fn engine<S: Signer>(making: Making, signer: S) -> Bft<S> {
+        let timeouts = if making.impatient {
+            IMPATIENT
+        } else {
+            Timeouts::default()
+        };
+        Bft::new(making.chain, signer, timeouts)
+    }
+
+    fn stated(message: &BftMessage) -> Vec<Stated> {
+        match message {
+            BftMessage::Vote(vote) => vec![Stated {
+                validator: vote.message.validator.0,
+                height: vote.message.height,
+                round: vote.message.round,
+                statement: vote.message.statement(),
+            }],
+            BftMessage::Proposal(proposal) => vec![Stated {
+                validator: proposal.message.proposer.0,
+                height: proposal.message.height,
+                round: proposal.message.round,
+                statement: proposal.message.statement(),
+            }],
+            // They repeat what others stated, each of whom was seen when it did.
+            BftMessage::Polka(_) | BftMessage::Round(_) => Vec::new(),
+        }
+    }
+}
+
+/// The engine of a single validator, which bears no fault but a crash.
+#[derive(Debug)]
+pub struct Alone;
+
+impl Kind for Alone {
+    type Message = Silence;
+    type Engine<S: Signer> = Solo<S>;
+
+    const NAME: &'static str = "solo";
+    const SET: validators::Engine = validators::Engine::Solo;
+    const FAULTS: &'static [Fault] = &[];
+    const RESTS: bool = true;
+
+    fn most_faulty(_: usize) -> usize {
+        0
+    }
+
+    fn engine<S: Signer>(making: Making, signer: S) -> Solo<S> {
+        Solo::new(making.chain, signer)
+    }
+
+    fn stated(message: &Silence) -> Vec<Stated> {
+        match *message {}
+    }
+}

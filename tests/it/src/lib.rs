@@ -12,6 +12,8 @@
 )]
 
 pub mod consortium;
+pub mod links;
+pub mod load;
 pub mod markers;
 pub mod otlp;
 pub mod people;

@@ -13,8 +13,8 @@ use xinqiao_identity::{
 use xinqiao_ledger::{item::PseudonymKey, uscc::Uscc};
 use xinqiao_rpc::{Identity, Limits, Role, RpcChannel, tls};
 
-/// The bureaus; the first one's node is the validator.
-pub const BUREAUS: [&str; 3] = ["sh-bureau", "js-bureau", "zj-bureau"];
+/// The bureaus; each one's node is a validator. The first three serve sources.
+pub const BUREAUS: [&str; 4] = ["sh-bureau", "js-bureau", "zj-bureau", "ah-bureau"];
 
 /// The bank. Its region's bureau is `js-bureau`.
 pub const BANK: &str = "js-bank";

@@ -105,6 +105,8 @@ pub async fn demo(dir: &Path, args: &[&str], within: Duration) -> String {
 /// A long-running process, such as `xinqiao node`. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
+    /// A program, with its arguments, that it runs under; mostly none.
+    under: Vec<String>,
     kind: String,
     config: PathBuf,
     log: PathBuf,
@@ -120,10 +122,20 @@ impl Process {
     /// # Panics
     /// When it does not get ready; shows the end of its log.
     pub async fn start(kind: &str, config: &Path) -> Self {
+        Self::start_under(&[], kind, config).await
+    }
+
+    /// The same under another program, such as one that gives it a wrong clock.
+    ///
+    /// # Panics
+    /// When it does not get ready; shows the end of its log.
+    pub async fn start_under(under: &[&str], kind: &str, config: &Path) -> Self {
         let log = config.with_extension("log");
+        let under: Vec<String> = under.iter().map(|&part| part.to_owned()).collect();
         let mut process = Self {
             logged: length(&log),
-            child: launch(kind, config, &log),
+            child: launch(&under, kind, config, &log),
+            under,
             kind: kind.to_owned(),
             config: config.to_owned(),
             log,
@@ -174,7 +186,7 @@ impl Process {
 
     fn relaunch(&mut self) {
         self.logged = length(&self.log);
-        self.child = launch(&self.kind, &self.config, &self.log);
+        self.child = launch(&self.under, &self.kind, &self.config, &self.log);
     }
 
     /// Where it says that it listens.
@@ -219,6 +231,18 @@ impl Process {
         );
     }
 
+    /// Waits until it ends by itself; gives whether that was in order, and the end of its log.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub async fn ended(&mut self) -> (bool, String) {
+        let status = timeout(STOP, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("{} goes on", self.config.display()))
+            .expect("its state can be asked for");
+        (status.success(), tail(&self.log, 20))
+    }
+
     /// Starts it again after it was killed.
     ///
     /// # Panics
@@ -233,13 +257,22 @@ fn length(log: &Path) -> usize {
     std::fs::read(log).map_or(0, |bytes| bytes.len())
 }
 
-fn launch(kind: &str, config: &Path, log: &Path) -> Child {
+fn launch(under: &[String], kind: &str, config: &Path, log: &Path) -> Child {
     let log = File::options()
         .create(true)
         .append(true)
         .open(log)
         .expect("the log can be written");
-    Command::new(xinqiao())
+    let program = xinqiao();
+    let mut command = match under.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command
         .arg(kind)
         .arg("--config")
         .arg(config)

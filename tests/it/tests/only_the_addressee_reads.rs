@@ -37,10 +37,11 @@ use xinqiao_rpc::{Role, limited};
 const ASKED: usize = 8;
 
 /// All processes, each after those that it needs.
-const PROCESSES: [(&str, Kind); 11] = [
+const PROCESSES: [(&str, Kind); 12] = [
     (BUREAUS[0], Kind::Node),
     (BUREAUS[1], Kind::Node),
     (BUREAUS[2], Kind::Node),
+    (BUREAUS[3], Kind::Node),
     (REGULATOR, Kind::Observer),
     (BUREAUS[0], Kind::Holder),
     (BUREAUS[1], Kind::Holder),

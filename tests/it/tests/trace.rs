@@ -40,7 +40,6 @@ async fn one_trace_follows_a_query_and_holds_no_secret() {
         format!("{BANK}/xinqiao-agent"),
         format!("{HOME}/xinqiao-gateway"),
         format!("{HOME}/xinqiao-node"),
-        format!("{}/xinqiao-node", BUREAUS[0]),
     ]
     .into();
     expected.extend(operators.iter().map(|org| format!("{org}/xinqiao-holder")));

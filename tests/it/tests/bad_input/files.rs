@@ -182,9 +182,6 @@ fn process_rows(people: &People) -> Vec<Row> {
         row("records/jiangsu/jiangsu-tax.csv", Break::Remove, &holder, &["jiangsu-tax.csv"]),
         row("records/jiangsu/jiangsu-tax.csv", text(""), &holder, &["jiangsu-tax.csv", "empty"]),
     ]);
-    // A validator that is none of this genesis must not propose anything.
-    let node = ["node", "--config", "DIR/sh-bureau/node.toml"];
-    rows.push(row("sh-bureau/keys/validator.pem", Break::Copy("sh-bureau/keys/admin.pem"), &node, &["validator"]));
     rows
 }
 
@@ -199,7 +196,7 @@ fn genesis_rows() -> Vec<Row> {
         row(file, Break::Write(vec![0xff; 100]), &show, &["genesis.toml"]),
         row(file, spaces((4 << 20) + 1), &show, &["genesis.toml", "at most"]),
         row(file, Break::Replace("time_ms", "time_s"), &show, &["time_s"]),
-        row(file, Break::Replace("engine = \"solo\"", "engine = \"magic\""), &show, &["engine"]),
+        row(file, Break::Replace("engine = \"bft\"", "engine = \"magic\""), &show, &["engine"]),
         row(file, Break::Replace("kind = \"bureau\"", "kind = \"friend\""), &show, &["kind"]),
         row(file, Break::Replace("org = \"js-bank\"", "org = \"sh-bureau\""), &show, &["members"]),
         row(file, Break::Replace("region = \"32\"", "region = \"3x\""), &show, &["region"]),
@@ -216,7 +213,8 @@ fn people_rows(people: &People, uscc: &str) -> Vec<Row> {
     let verify = ["proof", "verify", "DIR/evidence.xqe", "--genesis", "DIR/genesis.toml"];
     let list = ["member", "list", "--profile", "DIR/js-bureau/profile.toml"];
     let make = [
-        "genesis", "make", "--name", "Another", "--validator", "DIR/sh-bureau/keys/validator.pem",
+        "genesis", "make", "--name", "Another", "--engine", "solo",
+        "--validator", "sh-bureau,DIR/sh-bureau/keys/validator.pem,https://127.0.0.1:7000",
         "--member", "DIR/members.toml", "--authority", "DIR/ca/ca.pem", "--out", "DIR/new.toml",
     ];
     let issue = [
@@ -253,7 +251,7 @@ fn people_rows(people: &People, uscc: &str) -> Vec<Row> {
         row("members.toml", Break::Replace("role = \"admin\"", "role = \"king\""), &make, &["members.toml", "king"]),
         row("sh-bureau/keys/validator.pem", text("no key"), &make, &["validator.pem"]),
         row("sh-bureau/keys/validator.pem", Break::Remove, &make, &["validator.pem"]),
-        row("ca/ca.pem", text("no certificate"), &make, &["authority"]),
+        row("ca/ca.pem", text("no certificate"), &make, &["ca.pem"]),
         row("ca/ca.pem", Break::Remove, &issue, &["ca.pem"]),
         row("ca/ca.pem", text("no certificate"), &issue, &["certificate"]),
         row("ca/ca.key", Break::Remove, &issue, &["ca.key"]),

@@ -1,7 +1,7 @@
 //! What is wrong in the fields of each request of the contract, and what it is to be answered with.
 
 use prost::Message;
-use xinqiao_ledger::wire;
+use xinqiao_ledger::wire::{self, converse_request::Content};
 
 /// One bad request and what it is to be answered with.
 pub(crate) struct Row {
@@ -137,6 +137,19 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("StateService/GetOrder", "wrong id", &wire::GetOrderRequest { order: short.clone() }, "FIELD_LENGTH"),
         row("StateService/GetOrder", "no id", &wire::GetOrderRequest::default(), "FIELD_REQUIRED"),
         row("StateService/GetOrder", "unknown id", &wire::GetOrderRequest { order: id.clone() }, "ORDER_NOT_FOUND"),
+        row("StateService/ListProposals", "huge page", &wire::ListProposalsRequest { page_size: 1_001, ..Default::default() }, "FIELD_RANGE"),
+        row("StateService/GetProposal", "no id", &wire::GetProposalRequest::default(), "FIELD_REQUIRED"),
+        row("StateService/GetProposal", "wrong id", &wire::GetProposalRequest { proposal: short.clone() }, "FIELD_LENGTH"),
+        row("StateService/GetProposal", "unknown id", &wire::GetProposalRequest { proposal: id.clone() }, "PROPOSAL_NOT_FOUND"),
+        row("StateService/ListMisbehaviour", "huge page", &wire::ListMisbehaviourRequest { page_size: 1_001, ..Default::default() }, "FIELD_RANGE"),
+        row("ValidatorService/GetBody", "no hash", &wire::GetBodyRequest::default(), "FIELD_REQUIRED"),
+        row("ValidatorService/GetBody", "wrong hash", &wire::GetBodyRequest { header_hash: short.clone() }, "FIELD_LENGTH"),
+        row("ValidatorService/GetBody", "unknown hash", &wire::GetBodyRequest { header_hash: id.clone() }, "BLOCK_NOT_FOUND"),
+        row("ValidatorService/Converse", "nothing said", &wire::ConverseRequest::default(), "FIELD_REQUIRED"),
+        row("ValidatorService/Converse", "no greeting first", &saying(Content::TipHeight(7)), "FIELD_REQUIRED"),
+        row("ValidatorService/Converse", "a greeting without a chain", &saying(Content::Greeting(wire::Greeting::default())), "FIELD_REQUIRED"),
+        row("ValidatorService/Converse", "a greeting of another length", &saying(Content::Greeting(wire::Greeting { chain_id: short.clone(), validator: id.clone() })), "FIELD_LENGTH"),
+        row("ValidatorService/Converse", "a greeting of another chain", &saying(Content::Greeting(wire::Greeting { chain_id: id.clone(), validator: id.clone() })), "CHAIN_ID_MISMATCH"),
         row("AuditService/ListAccess", "long institution", &wire::ListAccessRequest { institution: long.clone(), ..Default::default() }, "FIELD_TOO_LONG"),
         row("AuditService/ListAccess", "malformed institution", &wire::ListAccessRequest { institution: "My Bank".into(), ..Default::default() }, "FIELD_FORMAT"),
         row("AuditService/ListAccess", "wrong subject", &wire::ListAccessRequest { subject: short.clone(), ..Default::default() }, "FIELD_LENGTH"),
@@ -246,6 +259,12 @@ fn exchanged(code: &str) -> String {
         .unwrap();
     characters.swap(at, at + 1);
     characters.into_iter().collect()
+}
+
+fn saying(content: Content) -> wire::ConverseRequest {
+    wire::ConverseRequest {
+        content: Some(content),
+    }
 }
 
 fn member_by(by: wire::get_member_request::By) -> wire::GetMemberRequest {

@@ -149,6 +149,12 @@ impl Programs {
         if command == ["cargo", "xtask", "sim"] {
             help = self.help(&["xinqiao-sim".to_owned()]);
         }
+        if command == ["cargo", "xtask", "bench", "chain"] {
+            // Its own option comes before the benchmark's.
+            let own = help.text;
+            help = self.help(&["chain".to_owned()]);
+            help.text.push_str(&own);
+        }
         for word in words[at..].iter().take_while(|word| *word != "--") {
             let option = word
                 .trim_start_matches('[')

@@ -111,6 +111,56 @@ pub(crate) fn become_bench(package: &str, bench: &str) -> Result<ExitCode> {
     )
 }
 
+/// Builds the nodes and the benchmark that drives them: for release, unless the demo's build is to do.
+pub(crate) fn build_for_bench(dev: bool) -> Result<()> {
+    if dev {
+        return build_for_demo();
+    }
+    if !has_built_rocksdb(&built_for_release()?) {
+        eprintln!(
+            "First build for release: RocksDB is compiled once more, so plan half an hour on 2 cores; `--dev` measures \
+             the demo's build instead."
+        );
+    }
+    run(cargo()
+        .args(["build", "--release", "--workspace", "--bins"])
+        .args(locked()))
+}
+
+/// Replaces this process by the benchmark of whole consortiums. It writes the documents anew, unless it runs
+/// too briefly for that or is told where they are.
+pub(crate) fn become_chain_bench(dev: bool, args: &[OsString]) -> Result<ExitCode> {
+    let programs = if dev {
+        built_programs()?
+    } else {
+        built_for_release()?
+    };
+    let mut command = Command::new(programs.join("chain"));
+    if writes_documents(args) {
+        command.arg("--docs").arg(root().join("docs"));
+        command.arg("--out").arg(programs.join("bench-chain.json"));
+    }
+    become_command(command.args(args))
+}
+
+/// Whether a run with these arguments is a whole one, that goes where whole ones go.
+fn writes_documents(args: &[OsString]) -> bool {
+    let own = [
+        "--quick",
+        "--docs",
+        "--out",
+        "--engines",
+        "--render",
+        "--help",
+        "-h",
+    ];
+    !args.iter().any(|arg| {
+        let arg = arg.to_string_lossy();
+        let name = arg.split('=').next().unwrap_or_default();
+        own.contains(&name)
+    })
+}
+
 /// Runs a command to its end; its failure has been shown by itself.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
@@ -139,10 +189,15 @@ fn built_programs() -> Result<PathBuf> {
         .context("this program lies in no folder")
 }
 
-/// Says beforehand what takes so long, where it will.
-fn announce_first_build() -> Result<()> {
-    let built = built_programs()?.join("build");
-    let rocksdb = std::fs::read_dir(built).is_ok_and(|entries| {
+/// The folder of the programs that are built for release, beside that one.
+fn built_for_release() -> Result<PathBuf> {
+    let built = built_programs()?;
+    let target = built.parent().context("the target folder has a parent")?;
+    Ok(target.join("release"))
+}
+
+fn has_built_rocksdb(programs: &Path) -> bool {
+    std::fs::read_dir(programs.join("build")).is_ok_and(|entries| {
         entries.flatten().any(|entry| {
             entry
                 .file_name()
@@ -150,8 +205,12 @@ fn announce_first_build() -> Result<()> {
                 .starts_with("librocksdb-sys-")
                 && entry.path().join("output").is_file()
         })
-    });
-    if !rocksdb {
+    })
+}
+
+/// Says beforehand what takes so long, where it will.
+fn announce_first_build() -> Result<()> {
+    if !has_built_rocksdb(&built_programs()?) {
         eprintln!(
             "First build: RocksDB alone is some 20 minutes of one core, so plan half an hour on 2 cores; \
              it is compiled once, later builds take seconds."
@@ -190,6 +249,20 @@ mod tests {
     fn check(args: &[&str], expected: bool) {
         let args: Vec<_> = args.iter().map(OsString::from).collect();
         assert_eq!(names_packages(&args), expected, "{args:?}");
+    }
+
+    #[test]
+    fn only_whole_runs_write_the_documents() {
+        let check = |args: &[&str], expected: bool| {
+            let args: Vec<_> = args.iter().map(OsString::from).collect();
+            assert_eq!(writes_documents(&args), expected, "{args:?}");
+        };
+        check(&[], true);
+        check(&["--seconds", "30"], true);
+        check(&["--quick"], false);
+        check(&["--engines=solo"], false);
+        check(&["--docs", "elsewhere"], false);
+        check(&["--help"], false);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod setup;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::setup::Purpose;
 
@@ -32,7 +32,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Install what this machine lacks, or name the exact command that does
-    Setup,
+    Setup {
+        /// What the benchmarks compare with and look through too: etcd and perf
+        #[arg(long)]
+        bench: bool,
+    },
     /// Set up, build and run the demo: three regions, a bank and a regulator on this machine
     #[command(after_help = "ARGS go to `xinqiao demo`; `cargo xtask demo -- --help` lists them.")]
     Demo {
@@ -62,15 +66,28 @@ enum Task {
     /// Run a benchmark and print its comparison
     Bench {
         /// What to measure
-        #[arg(value_enum)]
+        #[command(subcommand)]
         what: Bench,
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Subcommand)]
 enum Bench {
     /// SM2 verification of a known member, beside the sm2 crate's own and OpenSSL's
     Sm2,
+    /// Whole consortiums on this machine with fsync on, and etcd beside them; writes docs/benchmarks.md
+    #[command(
+        after_help = "ARGS go to the benchmark; `cargo xtask bench chain -- --help` lists them. The first run \
+                      builds everything for release."
+    )]
+    Chain {
+        /// Measure the build that the demo and the tests use: nothing is compiled again, and it is slower
+        #[arg(long)]
+        dev: bool,
+        /// Arguments of the benchmark
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,8 +105,11 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
-        Task::Setup => {
+        Task::Setup { bench } => {
             setup::run(Purpose::Check)?;
+            if bench {
+                setup::bench(true)?;
+            }
             println!("This machine has everything that the build, the tests and the demo need.");
             Ok(ExitCode::SUCCESS)
         }
@@ -114,6 +134,14 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Bench { what: Bench::Sm2 } => {
             setup::run(Purpose::Test)?;
             cargo::become_bench("xinqiao-crypto", "sm2_verify")
+        }
+        Task::Bench {
+            what: Bench::Chain { dev, args },
+        } => {
+            setup::run(Purpose::Build)?;
+            setup::bench(false)?;
+            cargo::build_for_bench(dev)?;
+            cargo::become_chain_bench(dev, &args)
         }
     }
 }

@@ -62,6 +62,13 @@ const REQUIREMENTS: &[Requirement] = &[
         present: |machine| machine.program("openssl").is_some(),
     },
     Requirement {
+        what: "faketime",
+        why: "a test gives one validator a wrong clock",
+        packages: &["faketime"],
+        purpose: Purpose::Test,
+        present: |machine| machine.program("faketime").is_some(),
+    },
+    Requirement {
         what: "Python 3.10 or newer with venv",
         why: "an unmodified gRPC client in Python queries the product; buf comes the same way",
         packages: &["python3", "python3-venv"],
@@ -69,6 +76,41 @@ const REQUIREMENTS: &[Requirement] = &[
         present: |machine| python::is_ready() || python::interpreter(machine).is_some(),
     },
 ];
+
+/// What benchmarks compare with or look through. Without it they run, and say what they did not measure.
+const BENCH_REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        what: "etcd",
+        why: "the chain is measured beside it",
+        packages: &["etcd-server"],
+        purpose: Purpose::Build,
+        present: |machine| machine.program("etcd").is_some(),
+    },
+    Requirement {
+        what: "perf",
+        why: "it tells where processor time goes, and counts fsyncs",
+        packages: &["linux-perf"],
+        purpose: Purpose::Build,
+        present: |machine| machine.program("perf").is_some(),
+    },
+];
+
+/// Makes the machine ready for benchmarks. What cannot be installed is an error only if that was `asked` for;
+/// else the benchmark does without, and how to install it is said.
+pub(crate) fn bench(asked: bool) -> Result<()> {
+    let machine = Machine::this();
+    if lacking(BENCH_REQUIREMENTS, &machine, Purpose::Build).is_empty() {
+        return Ok(());
+    }
+    let _lock = cache::lock()?;
+    match install(BENCH_REQUIREMENTS, &machine, Purpose::Build) {
+        Err(error) if !asked => {
+            eprintln!("{error:#}\nGoing on without it.");
+            Ok(())
+        }
+        done => done,
+    }
+}
 
 /// Makes the machine ready for `purpose`. Where nothing is missing it takes milliseconds.
 ///
@@ -92,14 +134,25 @@ pub(crate) fn run(purpose: Purpose) -> Result<Tools> {
 }
 
 fn missing(machine: &Machine, purpose: Purpose) -> Vec<&'static Requirement> {
-    REQUIREMENTS
-        .iter()
+    lacking(REQUIREMENTS, machine, purpose)
+}
+
+fn lacking(
+    all: &'static [Requirement],
+    machine: &Machine,
+    purpose: Purpose,
+) -> Vec<&'static Requirement> {
+    all.iter()
         .filter(|requirement| requirement.purpose <= purpose && !(requirement.present)(machine))
         .collect()
 }
 
 fn install_packages(machine: &Machine, purpose: Purpose) -> Result<()> {
-    let wanted = missing(machine, purpose);
+    install(REQUIREMENTS, machine, purpose)
+}
+
+fn install(all: &'static [Requirement], machine: &Machine, purpose: Purpose) -> Result<()> {
+    let wanted = lacking(all, machine, purpose);
     if wanted.is_empty() {
         return Ok(());
     }
@@ -130,7 +183,8 @@ fn install_packages(machine: &Machine, purpose: Purpose) -> Result<()> {
         "{prefix}env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {packages}"
     ))?;
 
-    let still: Vec<_> = missing(machine, purpose).iter().map(|it| it.what).collect();
+    let still = lacking(all, machine, purpose);
+    let still: Vec<_> = still.iter().map(|it| it.what).collect();
     ensure!(
         still.is_empty(),
         "apt-get installed {packages}, and still missing: {}",
@@ -257,10 +311,10 @@ mod tests {
         check(
             &["cc", "c++"],
             Purpose::Test,
-            &["libclang-dev", "clang", "openssl"],
+            &["libclang-dev", "clang", "openssl", "faketime"],
         );
         check(
-            &["cc", "c++", "openssl"],
+            &["cc", "c++", "openssl", "faketime"],
             Purpose::Check,
             &["libclang-dev", "clang"],
         );

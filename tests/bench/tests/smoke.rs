@@ -1,0 +1,61 @@
+//! The whole benchmark over one validator, briefly: real processes, real load, and every figure is there.
+
+use std::{path::Path, process::Command};
+
+use serde_json::Value;
+
+#[test]
+fn a_short_run_measures_everything_and_writes_the_documents() {
+    let chain = Path::new(env!("CARGO_BIN_EXE_chain"));
+    assert!(
+        chain.with_file_name("xinqiao").is_file(),
+        "`cargo xtask test` builds `xinqiao` before the tests, and so does `cargo build --workspace --bins --tests`"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let (out, docs) = (folder.path().join("out.json"), folder.path().join("docs"));
+    let output = Command::new(chain)
+        .args([
+            "--quick",
+            "--engines",
+            "solo",
+            "--seconds",
+            "1",
+            "--no-etcd",
+        ])
+        .args(["--in-flight", "200", "--calls", "16"])
+        .arg("--out")
+        .arg(&out)
+        .arg("--docs")
+        .arg(&docs)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    let results: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    let solo = &results["runs"][0]["outcome"]["measured"];
+    for figure in [
+        "/throughput/per_second",
+        "/throughput/blocks_per_second",
+        "/throughput/cost/nodes",
+        "/throughput/cost/client",
+        "/throughput/disk_bytes",
+        "/throughput/network_bytes",
+        "/half_load/latency/p50",
+        "/half_load/latency/p999",
+        "/queries/per_second",
+        "/synchronisation/per_second",
+        "/deployment_seconds",
+        "/growth_bytes",
+    ] {
+        let value = solo.pointer(figure).and_then(Value::as_f64);
+        assert!(
+            value.is_some_and(|value| value > 0.0),
+            "{figure}: {solo:#}\n{said}"
+        );
+    }
+    assert_eq!(solo["throughput"]["refused"], 0);
+    let document = std::fs::read_to_string(docs.join("benchmarks.md")).unwrap();
+    assert!(document.contains("| solo |"), "{document}");
+    assert!(docs.join("benchmarks/cpu.svg").is_file());
+}

@@ -227,7 +227,7 @@ impl Host {
     /// Runs until told to stop, or until this node disagrees with a quorum. A job under way is finished
     /// first.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
-        self.mesh.set(validators(&self.shared.reader.view())?)?;
+        self.mesh.set(validators(&self.shared.reader.view())?);
         self.start_height()?;
         let mut rounds = tokio::time::interval(ROUNDS);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

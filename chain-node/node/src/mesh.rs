@@ -105,7 +105,7 @@ impl Mesh {
     }
 
     /// Talks to these validators and to nobody else.
-    pub(crate) fn set(&mut self, validators: Vec<Validator>) -> Result<(), Error> {
+    pub(crate) fn set(&mut self, validators: Vec<Validator>) {
         let others: Vec<Validator> = validators
             .into_iter()
             .filter(|one| one.key.id() != self.me)
@@ -114,12 +114,16 @@ impl Mesh {
             .retain(|_, peer| others.contains(&peer.validator));
         for validator in others {
             let id = validator.key.id();
-            if !self.peers.contains_key(&id) {
-                let peer = self.connect(id, validator)?;
-                self.peers.insert(id, peer);
+            if self.peers.contains_key(&id) {
+                continue;
+            }
+            let org = validator.org.clone();
+            // A member writes its own address on the ledger: a useless one is its own loss alone.
+            match self.connect(id, validator) {
+                Ok(peer) => drop(self.peers.insert(id, peer)),
+                Err(fault) => tracing::warn!(%org, %fault, "a validator's address is of no use"),
             }
         }
-        Ok(())
     }
 
     fn connect(&self, id: KeyId, validator: Validator) -> Result<Peer, Error> {

@@ -295,7 +295,7 @@ impl Host {
         self.deadline = deadline;
         self.clear_until = deadline.is_none().then(|| in_sight(tip.time));
         if self.shared.epochs.borrow().last_from() == tip.height + 1 {
-            self.mesh.set(validators(&self.shared.reader.view())?)?;
+            self.mesh.set(validators(&self.shared.reader.view())?);
         }
         self.mesh.say_all(&Saying::Tip(tip.height));
         // While more blocks are here, the engine need not look at each of their heights.

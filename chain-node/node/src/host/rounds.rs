@@ -38,7 +38,7 @@ impl Host {
         self.ask_for_bodies(at);
         if at.duration_since(self.looked_up) >= LOOK_UP {
             self.looked_up = at;
-            self.mesh.set(validators(&self.shared.reader.view())?)?;
+            self.mesh.set(validators(&self.shared.reader.view())?);
         }
         if let Some(fetch) = &self.fetch {
             // A node that nobody tells anything goes on listening.

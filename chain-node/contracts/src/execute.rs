@@ -5,7 +5,7 @@
 //! only then is its action applied, on an overlay of its own. Not here: what actions do (`apply`),
 //! and whether the block itself is right, which is the node's to check.
 
-use xinqiao_crypto::PublicKey;
+use xinqiao_crypto::{KeyError, PublicKey};
 use xinqiao_ledger::{
     genesis::Parameters,
     ids::{ChainId, Height, TimeMs, TxId},
@@ -54,11 +54,39 @@ impl Candidate {
 
 /// Checks signatures, with whatever tables of known keys the caller keeps.
 pub trait VerifyTx {
-    /// Checks a transaction's signature under the key that its signer id names.
+    /// Checks a transaction's signature under the key that its signer id names, given as the ledger
+    /// keeps it: it was found to be a point when it was registered, and whoever has it prepared need
+    /// not decompress it for every transaction.
     ///
     /// # Errors
-    /// When the key did not sign it.
-    fn verify(&self, tx: Tx, key: &PublicKey) -> Result<Verified<Tx>, NotSigned>;
+    /// When the key did not sign it, or is none.
+    fn verify(&self, tx: Tx, key: &[u8; PublicKey::LEN]) -> Result<Verified<Tx>, NotVerified>;
+}
+
+/// Why a transaction is not verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotVerified {
+    /// The key did not sign it.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
+    /// What the ledger keeps is no key: no contract wrote it.
+    #[error(transparent)]
+    NoKey(#[from] KeyError),
+}
+
+impl From<NotVerified> for Stop {
+    fn from(fault: NotVerified) -> Self {
+        match fault {
+            NotVerified::NotSigned(NotSigned) => Reason::SignatureInvalid.into(),
+            NotVerified::NoKey(fault) => StateFault::from(fault).into(),
+        }
+    }
+}
+
+impl From<KeyError> for StateFault {
+    fn from(fault: KeyError) -> Self {
+        Self(format!("a key on the ledger is none: {fault}"))
+    }
 }
 
 /// What a block came to.
@@ -154,12 +182,7 @@ fn execute_one<S: StateRead>(
     let (key, signer) = signer::resolve(state, &meta.signer)?;
     let tx = match candidate {
         Candidate::Verified(tx) => tx,
-        Candidate::Unverified(tx) => {
-            let key = signer::verifying_key(&key)?;
-            verifier
-                .verify(tx, &key)
-                .map_err(|NotSigned| Reason::SignatureInvalid)?
-        }
+        Candidate::Unverified(tx) => verifier.verify(tx, signer::verifying_key(&key)?)?,
     };
     // From here on it is authentic: whatever it comes to, it is not ordered again.
     replay::remember(state, &meta);
@@ -203,11 +226,11 @@ pub fn admit<S: StateRead>(
     state: &S,
     block: &BlockContext,
     tx: &Tx,
-) -> Result<PublicKey, NotAdmitted> {
+) -> Result<[u8; PublicKey::LEN], NotAdmitted> {
     let admitted = || {
         check_envelope(state, block, tx.meta())?;
         let (key, signer) = signer::resolve(state, &tx.meta().signer)?;
-        let key = signer::verifying_key(&key)?;
+        let key = *signer::verifying_key(&key)?;
         signer.check_standing()?;
         Ok(key)
     };

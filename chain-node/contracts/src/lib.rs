@@ -51,7 +51,9 @@ mod wire;
 
 pub use commitment::state_commitment;
 pub use deadline::next_deadline;
-pub use execute::{BlockContext, Candidate, Executed, NotAdmitted, VerifyTx, admit, execute_block};
+pub use execute::{
+    BlockContext, Candidate, Executed, NotAdmitted, NotVerified, VerifyTx, admit, execute_block,
+};
 pub use genesis::genesis_writes;
 pub use governance::parameters;
 pub use state::{StateFault, StateRead, Writes};

@@ -65,12 +65,10 @@ pub(crate) fn resolve<S: StateRead>(state: &S, id: &KeyId) -> Result<(KeyBytes, 
 }
 
 /// The SM2 key to verify a signature with; token keys sign nothing here.
-pub(crate) fn verifying_key(key: &KeyBytes) -> Result<PublicKey, Stop> {
+pub(crate) fn verifying_key(key: &KeyBytes) -> Result<&[u8; PublicKey::LEN], Reason> {
     match key {
-        KeyBytes::Token(_) => Err(Reason::RoleDenied.into()),
-        KeyBytes::Sm2(_) => key
-            .sm2()
-            .ok_or_else(|| StateFault("a key on the ledger is no point".into()).into()),
+        KeyBytes::Token(_) => Err(Reason::RoleDenied),
+        KeyBytes::Sm2(sec1) => Ok(sec1),
     }
 }
 

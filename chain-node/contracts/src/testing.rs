@@ -15,15 +15,15 @@ use xinqiao_ledger::{
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     outcome::Outcome,
     text::{DisplayName, Endpoint},
-    tx::{NotSigned, Tx, Verified},
+    tx::{Tx, Verified},
     validators::{Engine, Validator},
     vote::{Equivocation, Statement, VoteKind},
     wire::{self, change::Kind, tx_body::Action},
 };
 
 use crate::{
-    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, genesis_writes, parameters,
-    state_commitment,
+    BlockContext, Candidate, Executed, NotVerified, VerifyTx, Writes, execute_block,
+    genesis_writes, parameters, state_commitment,
 };
 
 /// A day in milliseconds.
@@ -37,8 +37,8 @@ pub const START: TimeMs = 1_750_000_000_000;
 pub struct PlainVerifier(pub DistinguishingId);
 
 impl VerifyTx for PlainVerifier {
-    fn verify(&self, tx: Tx, key: &PublicKey) -> Result<Verified<Tx>, NotSigned> {
-        tx.verify_once(key, &self.0)
+    fn verify(&self, tx: Tx, key: &[u8; PublicKey::LEN]) -> Result<Verified<Tx>, NotVerified> {
+        Ok(tx.verify_once(&PublicKey::try_from(&key[..])?, &self.0)?)
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sm2::elliptic_curve::sec1::ToSec1Point;
@@ -226,9 +227,9 @@ impl fmt::Debug for KeyId {
 /// in bits fits the 16 bits of ENTL_A.
 ///
 /// The default is `1234567812345678` (GM/T 0009-2012 §10). Later practice differs, so it is
-/// configured and recorded, never assumed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize)]
-pub struct DistinguishingId(Vec<u8>);
+/// configured and recorded, never assumed. Cloning it is cheap: it is part of every look-up of a key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DistinguishingId(Arc<[u8]>);
 
 impl DistinguishingId {
     /// Longest id in bytes: 8 × 8191 = 65,528 bits still fit 16 bits.
@@ -238,7 +239,7 @@ impl DistinguishingId {
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, KeyError> {
         let bytes = bytes.into();
         match bytes.len() {
-            1..=Self::MAX_LEN => Ok(Self(bytes)),
+            1..=Self::MAX_LEN => Ok(Self(bytes.into())),
             length => Err(KeyError::DistinguishingId(length)),
         }
     }
@@ -262,7 +263,7 @@ impl DistinguishingId {
 
 impl Default for DistinguishingId {
     fn default() -> Self {
-        Self(b"1234567812345678".to_vec())
+        Self(Arc::from(&b"1234567812345678"[..]))
     }
 }
 
@@ -277,6 +278,12 @@ impl TryFrom<&[u8]> for DistinguishingId {
 impl fmt::Debug for DistinguishingId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DistinguishingId({})", self.0.escape_ascii())
+    }
+}
+
+impl BorshSerialize for DistinguishingId {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.0[..].serialize(writer)
     }
 }
 

@@ -27,7 +27,7 @@ pub use cache::VerifierCache;
 
 use self::table::{Field, Table, sum_of_products};
 use crate::digest::{Digest, sm3_parts};
-use crate::keys::{DistinguishingId, PublicKey};
+use crate::keys::{DistinguishingId, KeyId, PublicKey};
 use crate::signature::{Signature, SignatureError};
 
 /// Window of a key's table: 464 KiB a key, 29 additions.
@@ -68,6 +68,7 @@ fn verify_prehash_once(
 /// Preparing takes some milliseconds and 464 KiB: worth it from about fifty signatures on.
 pub struct KnownKey {
     key: PublicKey,
+    id: KeyId,
     z: Digest,
     table: Table<KEY_WINDOW>,
 }
@@ -77,6 +78,7 @@ impl KnownKey {
     pub fn new(key: &PublicKey, id: &DistinguishingId) -> Self {
         Self {
             key: *key,
+            id: key.id(),
             z: id.z(key),
             table: Table::new(key.point().as_affine()),
         }
@@ -85,6 +87,11 @@ impl KnownKey {
     /// The key that was prepared.
     pub const fn public(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> KeyId {
+        self.id
     }
 
     /// Checks a signature over Z_A ‖ `message` (GB/T 32918.2 §7).

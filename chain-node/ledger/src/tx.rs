@@ -3,6 +3,8 @@
 //! The bytes that were signed are the bytes that are hashed, stored and relayed. Parsing answers
 //! only whether they are a transaction at all; [`Tx::verify`] whether its signer signed it.
 
+use std::sync::Arc;
+
 use prost::Message;
 use rand_core::CryptoRng;
 use xinqiao_crypto::{
@@ -23,9 +25,13 @@ pub const MAX_TX_BYTES: usize = 1 << 20;
 /// The most bytes of a transaction's body: the rest is key id, signature and framing.
 pub const MAX_BODY_BYTES: usize = 1_048_000;
 
-/// A well-formed transaction that nobody has verified yet.
+/// A well-formed transaction that nobody has verified yet. Cloning it is cheap: one that waits is handed
+/// to block after block until one with it is agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tx {
+pub struct Tx(Arc<Parsed>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Parsed {
     encoded: Vec<u8>,
     body: Vec<u8>,
     signature: Signature,
@@ -92,14 +98,14 @@ impl Tx {
             chain,
             expires_at: body.expires_at_height,
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Parsed {
             encoded: encoded.to_vec(),
             body: outer.body,
             signature,
             meta,
             name,
             action,
-        })
+        })))
     }
 
     /// Builds and signs a transaction. `nonce` tells it apart from an equal one.
@@ -132,22 +138,22 @@ impl Tx {
 
     /// What it says of itself. Unverified.
     pub fn meta(&self) -> &Meta {
-        &self.meta
+        &self.0.meta
     }
 
     /// What it says. Unverified.
     pub fn action(&self) -> &Action {
-        &self.action
+        &self.0.action
     }
 
     /// The name of its action in the contract, such as `place_order`.
     pub fn action_name(&self) -> &'static str {
-        self.name
+        self.0.name
     }
 
     /// The bytes it was parsed from.
     pub fn encoded(&self) -> &[u8] {
-        &self.encoded
+        &self.0.encoded
     }
 
     /// Checks the signature under the key that its signer id names.
@@ -155,11 +161,10 @@ impl Tx {
     /// # Errors
     /// When `key` is another key than the one named, or it did not sign this.
     pub fn verify(self, key: &KnownKey) -> Result<Verified<Self>, NotSigned> {
-        if key.public().id() != self.meta.signer {
+        if key.id() != self.0.meta.signer {
             return Err(NotSigned);
         }
-        let message = signing_message(Domain::Transaction, self.meta.chain.as_bytes(), &self.body);
-        key.verify(&message, &self.signature)
+        key.verify(&self.signed(), &self.0.signature)
             .map_err(|_| NotSigned)?;
         Ok(Verified(self))
     }
@@ -173,12 +178,18 @@ impl Tx {
         key: &PublicKey,
         id: &DistinguishingId,
     ) -> Result<Verified<Self>, NotSigned> {
-        if key.id() != self.meta.signer {
+        if key.id() != self.0.meta.signer {
             return Err(NotSigned);
         }
-        let message = signing_message(Domain::Transaction, self.meta.chain.as_bytes(), &self.body);
-        xinqiao_crypto::verify_once(key, id, &message, &self.signature).map_err(|_| NotSigned)?;
+        xinqiao_crypto::verify_once(key, id, &self.signed(), &self.0.signature)
+            .map_err(|_| NotSigned)?;
         Ok(Verified(self))
+    }
+
+    /// What its signature is over.
+    fn signed(&self) -> Vec<u8> {
+        let Parsed { meta, body, .. } = &*self.0;
+        signing_message(Domain::Transaction, meta.chain.as_bytes(), body)
     }
 }
 

@@ -8,14 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prost::Message;
 use tokio::sync::{Notify, Semaphore};
 use tracing::Span;
-use xinqiao_contracts::{NotAdmitted, VerifyTx, admit, parameters};
+use xinqiao_contracts::{NotAdmitted, NotVerified, StateFault, VerifyTx, admit, parameters};
 use xinqiao_crypto::KeyId;
-use xinqiao_ledger::{
-    ids::TxId,
-    outcome::Reason,
-    tx::{NotSigned, Tx},
-    wire,
-};
+use xinqiao_ledger::{ids::TxId, outcome::Reason, tx::Tx, wire};
 
 use crate::{
     config::MempoolLimits,
@@ -158,7 +153,10 @@ impl Intake {
         };
         let tx = tracing::debug_span!("tx.verify", tx_id = %meta.id)
             .in_scope(|| self.shared.verifier.verify(tx, &key))
-            .map_err(|NotSigned| refused(Reason::SignatureInvalid))?;
+            .map_err(|fault| match fault {
+                NotVerified::NotSigned(_) => refused(Reason::SignatureInvalid),
+                NotVerified::NoKey(fault) => SubmitFault::Store(StateFault::from(fault).into()),
+            })?;
         let waiting = Waiting {
             tx,
             span: span.clone(),

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use xinqiao_contracts::{Candidate, StateFault, StateRead, VerifyTx, table};
+use xinqiao_contracts::{
+    Candidate, NotVerified, StateFault, StateRead, VerifyTx, record::KeyBytes, table,
+};
 use xinqiao_crypto::{DistinguishingId, PublicKey, Signature, VerifierCache};
-use xinqiao_ledger::tx::{NotSigned, Tx, Verified};
+use xinqiao_ledger::tx::{Tx, Verified};
 
 /// Prepared keys kept at once: 464 KiB each.
 const PREPARED_KEYS: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -37,22 +39,19 @@ impl Verifier {
         let Some(record) = table::KEYS.get(state, &tx.meta().signer)? else {
             return Ok(Candidate::Unverified(tx));
         };
-        let Some(key) = record.key.sm2() else {
+        let KeyBytes::Sm2(key) = record.key else {
             return Ok(Candidate::Unverified(tx));
         };
-        let encoded = tx.encoded().to_vec();
-        Ok(match self.verify(tx, &key) {
+        Ok(match self.verify(tx.clone(), &key) {
             Ok(tx) => Candidate::Verified(tx),
-            Err(NotSigned) => {
-                Candidate::Unverified(Tx::parse(&encoded).expect("it was parsed from these bytes"))
-            }
+            Err(_) => Candidate::Unverified(tx),
         })
     }
 }
 
 impl VerifyTx for Verifier {
-    fn verify(&self, tx: Tx, key: &PublicKey) -> Result<Verified<Tx>, NotSigned> {
-        tx.verify(&self.cache.known(key, &self.id))
+    fn verify(&self, tx: Tx, key: &[u8; PublicKey::LEN]) -> Result<Verified<Tx>, NotVerified> {
+        Ok(tx.verify(&*self.cache.known_sec1(key, &self.id)?)?)
     }
 }
 

@@ -177,7 +177,10 @@ fn the_mempool_hears_what_the_contract_would_say() {
     let ordered = chain.sign("js-bank/admin", open_user(3));
     let _ = chain.block(vec![ordered.clone()]);
     let admitted = |tx: &Tx| admit(&chain.state, &chain.next(), tx);
-    assert_eq!(admitted(&good), Ok(*secret("js-bank/admin").public()));
+    assert_eq!(
+        admitted(&good),
+        Ok(secret("js-bank/admin").public().to_sec1())
+    );
     for (tx, reason) in [
         (&foreign, Reason::ChainIdMismatch),
         (&stranger, Reason::SignerUnknown),

@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lru::LruCache;
 
 use super::KnownKey;
-use crate::keys::{DistinguishingId, PublicKey};
+use crate::keys::{DistinguishingId, KeyError, PublicKey};
 
 /// At most `capacity` prepared keys of about 0.5 MB each; the least recently used make room.
 pub struct VerifierCache {
     // The lock is held for a look-up only. Preparing takes milliseconds and happens in the cell,
     // outside it: other keys go on, and two threads never prepare the same key twice.
-    known: Mutex<LruCache<(PublicKey, DistinguishingId), Arc<Cell>>>,
+    known: Mutex<LruCache<Name, Arc<Cell>>>,
 }
+
+/// A key's canonical form, and the id that it signs under.
+type Name = ([u8; PublicKey::LEN], DistinguishingId);
 
 type Cell = OnceLock<Arc<KnownKey>>;
 
@@ -30,9 +33,30 @@ impl VerifierCache {
     pub fn known(&self, key: &PublicKey, id: &DistinguishingId) -> Arc<KnownKey> {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.get_or_insert((*key, id.clone()), Arc::default))
+            Arc::clone(known.get_or_insert((key.to_sec1(), id.clone()), Arc::default))
         };
         Arc::clone(cell.get_or_init(|| Arc::new(KnownKey::new(key, id))))
+    }
+
+    /// As [`Self::known`] for a key in its canonical form. One that is prepared is not decompressed
+    /// again, which would take a third as long as verifying with it.
+    ///
+    /// # Errors
+    /// When the bytes are no key. Nothing is kept of them.
+    pub fn known_sec1(
+        &self,
+        sec1: &[u8; PublicKey::LEN],
+        id: &DistinguishingId,
+    ) -> Result<Arc<KnownKey>, KeyError> {
+        let prepared = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let cell = known.get(&(*sec1, id.clone()));
+            cell.and_then(|cell| cell.get().cloned())
+        };
+        match prepared {
+            Some(known) => Ok(known),
+            None => Ok(self.known(&PublicKey::try_from(&sec1[..])?, id)),
+        }
     }
 
     /// Keys held now, at most the capacity.
@@ -51,7 +75,7 @@ impl VerifierCache {
     /// Forgets a key, as after it was revoked. Only memory is freed: who may sign is decided elsewhere.
     pub fn forget(&self, key: &PublicKey, id: &DistinguishingId) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.pop(&(*key, id.clone()));
+        known.pop(&(key.to_sec1(), id.clone()));
     }
 }
 

@@ -423,3 +423,32 @@ fn a_cache_shares_keys_and_stays_within_its_capacity() {
     cache.forget(&keys[3], &id);
     assert!(cache.len() <= 2);
 }
+
+#[test]
+fn a_key_is_found_by_its_canonical_form_and_what_is_no_key_is_not_kept() {
+    let mut rng = StdRng::seed_from_u64(16);
+    let id = DistinguishingId::default();
+    let key = *SecretKey::generate(&mut rng).public();
+    let cache = VerifierCache::new(std::num::NonZeroUsize::new(2).unwrap());
+    let first = cache.known_sec1(&key.to_sec1(), &id).unwrap();
+    assert_eq!((first.public(), first.id()), (&key, key.id()));
+    assert!(std::sync::Arc::ptr_eq(&first, &cache.known(&key, &id)));
+    let again = cache.known_sec1(&key.to_sec1(), &id).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &again), "prepared once");
+    let other = DistinguishingId::new(*b"another id").unwrap();
+    let under_other = cache.known_sec1(&key.to_sec1(), &other).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&first, &under_other));
+    let off_the_curve = (0..=u8::MAX)
+        .map(|last| {
+            let mut sec1 = [2; PublicKey::LEN];
+            sec1[PublicKey::LEN - 1] = last;
+            sec1
+        })
+        .find(|sec1| PublicKey::try_from(&sec1[..]).is_err())
+        .unwrap();
+    let held = cache.len();
+    for bytes in [[0; PublicKey::LEN], [4; PublicKey::LEN], off_the_curve] {
+        assert!(cache.known_sec1(&bytes, &id).is_err());
+    }
+    assert_eq!(cache.len(), held);
+}

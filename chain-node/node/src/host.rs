@@ -32,7 +32,7 @@ use crate::{
     caution::Caution,
     engine::{AnyMessage, AnyVerified, EngineInForce, KeySigner},
     error::Error,
-    intake::{Intake, Origin},
+    intake::Intake,
     mesh::{Mesh, Saying, Ways},
     shared::{Shared, now, stopped},
     upstream::{Checked, UpstreamFault},
@@ -408,7 +408,7 @@ impl Host {
         );
         let intake = Arc::clone(&self.intake);
         tokio::spawn(async move {
-            match intake.submit(transaction, Origin::Here).await {
+            match intake.submit(transaction).await {
                 Ok(_) => {}
                 Err(fault) => tracing::info!(%fault, "a contradiction was not reported from here"),
             }

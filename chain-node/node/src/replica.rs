@@ -16,12 +16,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_store::{Error as StoreError, Reader, Tip, View};
 
-use crate::{
-    fault::SubmitFault,
-    intake::{Intake, Origin},
-    relay::Relay,
-    shared::Shared,
-};
+use crate::{fault::SubmitFault, intake::Intake, relay::Relay, shared::Shared};
 
 /// A node's view of the chain. Cloning is cheap.
 #[derive(Clone)]
@@ -227,7 +222,7 @@ impl Replica {
         relayed: u32,
     ) -> Result<TxId, SubmitFault> {
         match &self.way {
-            Way::Own(intake) => intake.submit(transaction, Origin::Here).await,
+            Way::Own(intake) => intake.submit(transaction).await,
             Way::Relayed(relay) => {
                 let tx = Tx::parse(&transaction.encode_to_vec())?;
                 if let Some(reason) = self.halted() {

@@ -14,7 +14,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_store::Execution;
 
-use crate::{intake::Intake, shared::Shared, upstream::candidates};
+use crate::{intake::Intake, shared::Shared, upstream::verify_ahead};
 
 /// How far above the next height a body is kept: its proposer may be that much ahead.
 const AHEAD: Height = 1;
@@ -104,8 +104,13 @@ impl Body {
             let problem = Problem::Format("the transactions that the header's root is over");
             return Err(Malformed::new("transactions", problem).into());
         }
-        let known = |tx: &Tx| intake.and_then(|intake| intake.mempool().verified(tx));
-        let candidates = candidates(shared, txs, known)?;
+        let mempool = intake.map(Intake::mempool);
+        let known = |tx: &Tx| mempool.as_ref()?.verified(tx);
+        let mut candidates: Vec<Candidate> = (txs.into_iter())
+            .map(|tx| known(&tx).map_or(Candidate::Unverified(tx), Candidate::Verified))
+            .collect();
+        drop(mempool);
+        verify_ahead(shared, &mut candidates)?;
         Ok(Self {
             hash: header.hash(),
             header,

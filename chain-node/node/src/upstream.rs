@@ -14,7 +14,7 @@ use xinqiao_ledger::{
     block::{Block, Certificate, Certified, Header, Uncertified},
     ids::{ChainId, Height},
     malformed::Malformed,
-    tx::{Tx, Verified},
+    tx::Tx,
     validators::ValidatorSet,
     wire::{self, ledger_service_client::LedgerServiceClient},
 };
@@ -25,7 +25,7 @@ use crate::shared::Shared;
 /// Blocks that are checked ahead of the one that is executed.
 const AHEAD: usize = 4;
 
-/// Transactions from which on a block's signatures are shared between two threads.
+/// Signatures of a block from which on they are shared between two threads.
 const SHARE_FROM: usize = 32;
 
 /// How long an upstream may take for a question.
@@ -196,41 +196,48 @@ fn check(shared: &Shared, block: &wire::Block) -> Result<Checked, UpstreamFault>
     } else {
         None
     };
+    let mut candidates: Vec<Candidate> = txs.into_iter().map(Candidate::Unverified).collect();
+    verify_ahead(shared, &mut candidates)?;
     Ok(Checked {
         header,
         certified,
         certificate,
-        candidates: candidates(shared, txs, |_| None)?,
+        candidates,
     })
 }
 
-/// Verifies signatures, half of them on another thread when there are many. What `known` has need not
-/// be verified again.
-pub(crate) fn candidates(
+/// Verifies those that are not verified yet, half of them on another thread when there are many.
+pub(crate) fn verify_ahead(
     shared: &Shared,
-    mut txs: Vec<Tx>,
-    known: impl Fn(&Tx) -> Option<Verified<Tx>> + Sync,
-) -> Result<Vec<Candidate>, StateFault> {
-    let all = |txs: Vec<Tx>| -> Result<Vec<Candidate>, StateFault> {
+    candidates: &mut [Candidate],
+) -> Result<(), StateFault> {
+    let all = |open: &mut [(&mut Candidate, Tx)]| -> Result<(), StateFault> {
         let view = shared.reader.view();
-        txs.into_iter()
-            .map(|tx| match known(&tx) {
-                Some(tx) => Ok(Candidate::Verified(tx)),
-                None => shared.verifier.ahead(&view, tx),
-            })
-            .collect()
+        for (candidate, tx) in open {
+            **candidate = shared.verifier.ahead(&view, tx.clone())?;
+        }
+        Ok(())
     };
-    if txs.len() < SHARE_FROM {
-        return all(txs);
+    let mut open: Vec<(&mut Candidate, Tx)> = (candidates.iter_mut())
+        .filter_map(|candidate| match candidate {
+            Candidate::Verified(_) => None,
+            Candidate::Unverified(tx) => {
+                let tx = tx.clone();
+                Some((candidate, tx))
+            }
+        })
+        .collect();
+    if open.len() < SHARE_FROM {
+        return all(&mut open);
     }
-    let rest = txs.split_off(txs.len() / 2);
+    let middle = open.len() / 2;
+    let (first, rest) = open.split_at_mut(middle);
     std::thread::scope(|scope| {
         let other = scope.spawn(|| all(rest));
-        let mut candidates = all(txs)?;
+        all(first)?;
         match other.join() {
-            Ok(rest) => candidates.extend(rest?),
+            Ok(verified) => verified,
             Err(panic) => std::panic::resume_unwind(panic),
         }
-        Ok(candidates)
     })
 }

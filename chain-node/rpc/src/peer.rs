@@ -6,8 +6,11 @@
 //! decided elsewhere (authz): here is only what the certificate itself claims and its CA vouches for.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
+use lru::LruCache;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use tonic::Status;
@@ -22,6 +25,9 @@ pub const URI_SCHEME: &str = "xinqiao";
 
 /// The longest organisation id, in characters: one DNS label (RFC 1035 §2.3.4).
 pub const MAX_ORG_ID: usize = 63;
+
+/// Certificates of callers that are remembered as they were read: about a kilobyte each.
+const KNOWN_CERTIFICATES: NonZeroUsize = NonZeroUsize::new(1_024).expect("1,024 is not zero");
 
 /// The kind of process a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -217,13 +223,28 @@ impl PeerIdentity {
         let Some(own) = certificates.and_then(<[_]>::first) else {
             return Err(Box::new(Fault::new(Reason::CertificateMissing).status()));
         };
-        Self::from_der(own).map_err(|error| {
+        Self::known(own).map_err(|error| {
             Box::new(
                 Fault::new(Reason::CertificateUnknown)
                     .because(error.to_string())
                     .status(),
             )
         })
+    }
+
+    /// As [`Self::from_der`], remembered for the calls to come: a connection sends the same certificate
+    /// with each of them, and parsing it takes longer than many a call. What it says never changes; whether
+    /// the ledger still knows it is asked at every call.
+    fn known(der: &[u8]) -> Result<Self, PeerError> {
+        static KNOWN: LazyLock<Mutex<LruCache<Vec<u8>, PeerIdentity>>> =
+            LazyLock::new(|| Mutex::new(LruCache::new(KNOWN_CERTIFICATES)));
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(identity) = known().get(der) {
+            return Ok(identity.clone());
+        }
+        let identity = Self::from_der(der)?;
+        known().put(der.to_vec(), identity.clone());
+        Ok(identity)
     }
 
     /// The fingerprint in lower-case hexadecimal.
@@ -301,6 +322,33 @@ mod tests {
         for role in Role::ALL {
             assert_eq!(role.as_str().parse(), Ok(role));
             check(&identity_uri("org", role), Ok(("org", role)));
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_read_alike_at_every_call() {
+        let named = |org: &str| {
+            let mut params = rcgen::CertificateParams::default();
+            let uri = identity_uri(org, Role::Agent).try_into().unwrap();
+            params.subject_alt_names = vec![rcgen::SanType::URI(uri)];
+            let key = rcgen::KeyPair::generate().unwrap();
+            params.self_signed(&key).unwrap().der().clone()
+        };
+        let of = |der: &CertificateDer<'static>| {
+            PeerIdentity::of_certificates(Some(std::slice::from_ref(der)))
+        };
+        let (one, other) = (named("bank-sz"), named("bank-sz"));
+        for der in [&one, &other, &one, &other] {
+            assert_eq!(of(der).unwrap(), PeerIdentity::from_der(der).unwrap());
+        }
+        assert_ne!(
+            of(&one).unwrap(),
+            of(&other).unwrap(),
+            "another certificate of the same name is another one"
+        );
+        let none = named("Not an id");
+        for _ in 0..2 {
+            assert!(of(&none).is_err());
         }
     }
 

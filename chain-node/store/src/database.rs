@@ -23,6 +23,8 @@ const BLOCK_CACHE: usize = 32 * MIB;
 const WRITE_BUFFER: usize = 16 * MIB;
 /// All memtables together.
 const WRITE_BUFFERS: usize = 64 * MIB;
+/// Bloom filter of a memtable, as a part of its size.
+const MEMTABLE_BLOOM: f64 = 0.05;
 /// Of the write-ahead log, before memtables are flushed to shorten it.
 const WAL: u64 = 128 * MIB as u64;
 const OPEN_FILES: i32 = 256;
@@ -141,6 +143,10 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(WRITE_BUFFER);
+    // Most of what a block asks for by its key is not there (was it ordered before, is it open yet), and
+    // what is still in memory is the dearest to look through.
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM);
     options.set_compression_type(DBCompressionType::Lz4);
     // What has sunk to the bottom is read seldom, above all old blocks.
     if name == BODIES || name == OUTCOMES {

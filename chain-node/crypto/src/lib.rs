@@ -21,6 +21,7 @@ pub mod keys;
 pub mod merkle;
 pub mod seal;
 pub mod secret;
+mod sign;
 pub mod signature;
 pub mod verify;
 

@@ -44,7 +44,8 @@ pub enum Candidate {
 }
 
 impl Candidate {
-    fn tx(&self) -> &Tx {
+    /// The transaction, verified or not.
+    pub fn tx(&self) -> &Tx {
         match self {
             Self::Verified(tx) => tx,
             Self::Unverified(tx) => tx,

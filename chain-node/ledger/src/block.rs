@@ -337,11 +337,8 @@ impl From<&Block> for wire::Block {
 }
 
 /// Root over encoded transactions.
-pub fn tx_root(txs: &[Tx]) -> Digest {
-    let leaves: Vec<Digest> = txs
-        .iter()
-        .map(|tx| merkle::leaf_hash(tx.encoded()))
-        .collect();
+pub fn tx_root<'a>(txs: impl IntoIterator<Item = &'a Tx>) -> Digest {
+    let leaves: Vec<Digest> = txs.into_iter().map(Tx::leaf).collect();
     merkle::root(&leaves)
 }
 

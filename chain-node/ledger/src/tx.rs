@@ -3,12 +3,12 @@
 //! The bytes that were signed are the bytes that are hashed, stored and relayed. Parsing answers
 //! only whether they are a transaction at all; [`Tx::verify`] whether its signer signed it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prost::Message;
 use rand_core::CryptoRng;
 use xinqiao_crypto::{
-    Digest, DistinguishingId, Domain, KeyId, KnownKey, PublicKey, SecretKey, Signature,
+    Digest, DistinguishingId, Domain, KeyId, KnownKey, PublicKey, SecretKey, Signature, merkle,
     signing_message, sm3_parts,
 };
 
@@ -30,7 +30,7 @@ pub const MAX_BODY_BYTES: usize = 1_048_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tx(Arc<Parsed>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Parsed {
     encoded: Vec<u8>,
     body: Vec<u8>,
@@ -38,7 +38,17 @@ struct Parsed {
     meta: Meta,
     name: &'static str,
     action: Action,
+    leaf: OnceLock<Digest>,
 }
+
+impl PartialEq for Parsed {
+    /// All else was parsed from these bytes.
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded
+    }
+}
+
+impl Eq for Parsed {}
 
 /// What a transaction says of itself, apart from its action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +115,7 @@ impl Tx {
             meta,
             name,
             action,
+            leaf: OnceLock::new(),
         })))
     }
 
@@ -154,6 +165,11 @@ impl Tx {
     /// The bytes it was parsed from.
     pub fn encoded(&self) -> &[u8] {
         &self.0.encoded
+    }
+
+    /// Its leaf in a block's tree of transactions: hashed once, though it may be proposed several times.
+    pub fn leaf(&self) -> Digest {
+        *(self.0.leaf).get_or_init(|| merkle::leaf_hash(&self.0.encoded))
     }
 
     /// Checks the signature under the key that its signer id names.

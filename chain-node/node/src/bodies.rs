@@ -9,7 +9,7 @@ use xinqiao_ledger::{
     block::{Header, MAX_BLOCK_BYTES, MAX_BLOCK_TXS, tx_root},
     ids::{HeaderHash, Height},
     malformed::{Malformed, Problem, list},
-    tx::Tx,
+    tx::{Tx, Verified},
     wire,
 };
 use xinqiao_store::Execution;
@@ -96,20 +96,27 @@ impl Body {
             };
             return Err(Malformed::new("transactions", problem).into());
         }
-        let parse = |field: &str, encoded: &Vec<u8>| {
-            Tx::parse(encoded).map_err(|fault| fault.within(field))
+        // What waits here need not even be parsed again.
+        let known: Vec<(&Vec<u8>, Option<Verified<Tx>>)> = {
+            let mempool = intake.map(Intake::mempool);
+            let known = |encoded: &Vec<u8>| mempool.as_ref()?.verified(encoded);
+            let all = wire.transactions.iter();
+            all.map(|encoded| (encoded, known(encoded))).collect()
         };
-        let txs = list("transactions", &wire.transactions, 0, MAX_BLOCK_TXS, parse)?;
-        if header.tx_count as usize != txs.len() || header.tx_root != tx_root(&txs) {
+        let candidate = |field: &str, (encoded, known): &(&Vec<u8>, Option<Verified<Tx>>)| {
+            if let Some(tx) = known {
+                return Ok(Candidate::Verified(tx.clone()));
+            }
+            let tx = Tx::parse(encoded).map_err(|fault| fault.within(field))?;
+            Ok(Candidate::Unverified(tx))
+        };
+        let mut candidates = list("transactions", &known, 0, MAX_BLOCK_TXS, candidate)?;
+        if header.tx_count as usize != candidates.len()
+            || header.tx_root != tx_root(candidates.iter().map(Candidate::tx))
+        {
             let problem = Problem::Format("the transactions that the header's root is over");
             return Err(Malformed::new("transactions", problem).into());
         }
-        let mempool = intake.map(Intake::mempool);
-        let known = |tx: &Tx| mempool.as_ref()?.verified(tx);
-        let mut candidates: Vec<Candidate> = (txs.into_iter())
-            .map(|tx| known(&tx).map_or(Candidate::Unverified(tx), Candidate::Verified))
-            .collect();
-        drop(mempool);
         verify_ahead(shared, &mut candidates)?;
         Ok(Self {
             hash: header.hash(),

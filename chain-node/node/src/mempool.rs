@@ -74,6 +74,14 @@ struct Held {
     bytes: usize,
 }
 
+/// The last bytes of an encoding, which are of the signature: they tell transactions apart without
+/// hashing all of them.
+type End = [u8; 16];
+
+fn end(encoded: &[u8]) -> End {
+    encoded.last_chunk().copied().unwrap_or_default()
+}
+
 /// The transactions that wait. One that is proposed goes on waiting until a block that has it is
 /// committed, for another block may be agreed on instead.
 #[derive(Debug)]
@@ -82,6 +90,8 @@ pub(crate) struct Mempool {
     /// By the order in which they came.
     queue: BTreeMap<u64, Waiting>,
     held: HashMap<TxId, Held>,
+    /// Places in the queue by the end of the encoding.
+    ends: HashMap<End, u64>,
     came: u64,
     signers: HashMap<KeyId, Load>,
     load: Load,
@@ -93,6 +103,7 @@ impl Mempool {
             limits,
             queue: BTreeMap::new(),
             held: HashMap::new(),
+            ends: HashMap::new(),
             came: 0,
             signers: HashMap::new(),
             load: Load::default(),
@@ -147,15 +158,15 @@ impl Mempool {
             bytes,
         };
         self.held.insert(id, held);
+        self.ends.insert(end(waiting.tx.encoded()), number);
         self.queue.insert(number, waiting);
         Ok(Inserted::New)
     }
 
     /// The transaction that has these very bytes, if it waits: it was verified.
-    pub(crate) fn verified(&self, tx: &Tx) -> Option<Verified<Tx>> {
-        let held = self.held.get(&tx.meta().id)?;
-        let waiting = self.queue.get(&held.number)?;
-        (waiting.tx.encoded() == tx.encoded()).then(|| waiting.tx.clone())
+    pub(crate) fn verified(&self, encoded: &[u8]) -> Option<Verified<Tx>> {
+        let waiting = self.queue.get(self.ends.get(&end(encoded))?)?;
+        (waiting.tx.encoded() == encoded).then(|| waiting.tx.clone())
     }
 
     /// Up to so many of those that wait, oldest first.
@@ -193,7 +204,13 @@ impl Mempool {
             else {
                 continue;
             };
-            self.queue.remove(&number);
+            if let Some(gone) = self.queue.remove(&number) {
+                let end = end(gone.tx.encoded());
+                // Another one's, if ends are alike: that one is then verified once more.
+                if self.ends.get(&end) == Some(&number) {
+                    self.ends.remove(&end);
+                }
+            }
             self.load.remove(bytes);
             if let Some(load) = self.signers.get_mut(&signer) {
                 load.remove(bytes);
@@ -264,6 +281,7 @@ mod tests {
         assert!(!mempool.waits());
         assert_eq!(mempool.load(), Load::default());
         assert!(mempool.signers.is_empty() && mempool.held.is_empty());
+        assert!(mempool.ends.is_empty());
     }
 
     #[test]
@@ -351,16 +369,24 @@ mod tests {
         let (one, other) = (all.sign(A), all.sign(A));
         let same = Tx::parse(one.tx.encoded()).unwrap();
         mempool.insert(one).unwrap();
-        assert!(mempool.verified(&same).is_some());
-        assert!(mempool.verified(&other.tx).is_none());
+        let verified = mempool.verified(same.encoded()).unwrap();
+        assert_eq!(*verified, same);
+        assert!(mempool.verified(other.tx.encoded()).is_none());
+        assert!(mempool.verified(b"short").is_none());
+        // Other bytes with the same end.
+        let mut alike = same.encoded().to_vec();
+        alike[5] ^= 1;
+        assert!(mempool.verified(&alike).is_none());
         // Another signature under the same id is another matter.
         let mut encoded = same.encoded().to_vec();
         let last = encoded.len() - 1;
         encoded[last] ^= 1;
         if let Ok(forged) = Tx::parse(&encoded) {
             assert_eq!(forged.meta().id, same.meta().id);
-            assert!(mempool.verified(&forged).is_none());
+            assert!(mempool.verified(forged.encoded()).is_none());
         }
+        mempool.settle(&[same.meta().id]);
+        assert!(mempool.verified(same.encoded()).is_none());
     }
 
     #[test]

@@ -5,9 +5,9 @@ use xinqiao_contracts::{
     BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, next_validators,
     parameters, state_commitment,
 };
-use xinqiao_crypto::{Digest, KeyId, merkle};
+use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
-    block::{Header, outcome_root},
+    block::{Header, outcome_root, tx_root},
     ids::{Height, TimeMs, TxId},
     outcome::{Outcome, Reason},
     validators::ValidatorSet,
@@ -95,8 +95,9 @@ impl Store {
         }
         let (txs, ids) = candidates
             .iter()
-            .map(bytes_and_id)
+            .map(|candidate| (candidate.tx().encoded().to_vec(), candidate.tx().meta().id))
             .unzip::<_, _, Vec<Vec<u8>>, Vec<_>>();
+        let tx_root = tx_root(candidates.iter().map(Candidate::tx));
         let reader = self.reader();
         let view = reader.view();
         let context = BlockContext {
@@ -118,7 +119,7 @@ impl Store {
             parent: tip.hash,
             time: slot.time,
             tx_count: u32::try_from(txs.len()).expect("a block has at most 10,000 transactions"),
-            tx_root: tx_root(&txs),
+            tx_root,
             outcome_root: outcome_root(&encoded),
             state_commitment: state_commitment(&tip.commitment, slot.height, &writes),
             history_root: self.history_root(),
@@ -138,17 +139,4 @@ impl Store {
             next_validators,
         })
     }
-}
-
-fn bytes_and_id(candidate: &Candidate) -> (Vec<u8>, TxId) {
-    let tx = match candidate {
-        Candidate::Verified(tx) => tx,
-        Candidate::Unverified(tx) => tx,
-    };
-    (tx.encoded().to_vec(), tx.meta().id)
-}
-
-fn tx_root(txs: &[Vec<u8>]) -> Digest {
-    let leaves: Vec<Digest> = txs.iter().map(|tx| merkle::leaf_hash(tx)).collect();
-    merkle::root(&leaves)
 }

@@ -161,3 +161,24 @@ async fn one_transaction_sent_many_times_is_ordered_once() {
     assert_eq!(ordered, 2);
     validator.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_while_others_wait_holds_up_none_of_them() {
+    let mut consortium = Consortium::new();
+    let validator = consortium.validator().await;
+    let calls: Vec<_> = (0..200)
+        .map(|number| {
+            let (id, tx) = consortium.any(number);
+            let replica = validator.replica();
+            (id, tokio::spawn(async move { replica.submit(tx).await }))
+        })
+        .collect();
+    for (_, call) in calls.iter().step_by(2) {
+        call.abort();
+    }
+    for (id, call) in calls.into_iter().skip(1).step_by(2) {
+        assert_eq!(call.await.unwrap().unwrap(), id);
+        validator.replica().wait_final(&id, PATIENCE).await.unwrap();
+    }
+    validator.stop().await;
+}

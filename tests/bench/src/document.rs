@@ -396,11 +396,11 @@ fn markdown(results: &Results) -> String {
         settings.payload_bytes
     ));
     put(&format!(
-        "- **Client**: one process on the same machine, {} calls at once over two connections to each validator, at \
-         most {} transactions under way. It follows the chain at one validator and counts a transaction as committed \
+        "- **Client**: one process on the same machine, {} calls at once over two connections to each validator, up to \
+         {} transactions in a call of the closed loop and one in a call of the open one, at most {} under way. It follows the chain at one validator and counts a transaction as committed \
          when it sees its block. Its processor time is reported apart, and is not free: on an idle machine beside it \
          the nodes would have more.",
-        settings.calls, settings.in_flight
+        settings.calls, settings.batch, settings.in_flight
     ));
     put(&format!(
         "- **Throughput**: closed loop, {} s after a warm-up. **Latency**: open loop at half of that rate, {} s; it \
@@ -511,6 +511,7 @@ mod tests {
                 seconds: 15,
                 in_flight: 10,
                 calls: 5,
+                batch: 1,
                 payload_bytes: 222,
                 day: "2026-01-02".into(),
             },

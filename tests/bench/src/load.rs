@@ -19,9 +19,9 @@ use tokio::{
     sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
-use tonic::Code;
+use tonic::{Code, Status};
 use xinqiao_ledger::wire::{
-    self, ledger_service_client::LedgerServiceClient,
+    self, ledger_service_client::LedgerServiceClient, submission_result,
     submission_service_client::SubmissionServiceClient,
 };
 use xinqiao_rpc::{FaultView, Reason, RpcChannel, limited};
@@ -164,15 +164,22 @@ impl Client {
         lock(&self.track.why).clone()
     }
 
-    /// Begins to keep so many under way, with so many calls at once.
-    pub(crate) fn begin(&self, supply: Vec<Signed>, in_flight: usize, calls: usize) -> Loop {
+    /// Begins to keep so many under way, with so many calls at once of at most `batch` transactions each.
+    pub(crate) fn begin(
+        &self,
+        supply: Vec<Signed>,
+        in_flight: usize,
+        calls: usize,
+        batch: usize,
+    ) -> Loop {
         let stop = Arc::new(AtomicBool::new(false));
         let supply = Arc::new(Mutex::new(supply.into_iter()));
         // Permits of a loop before are void.
         self.room.forget_permits(usize::MAX >> 4);
         self.room.add_permits(in_flight);
         let mut tasks = JoinSet::new();
-        for number in 0..calls.max(self.ways.len()) {
+        let (calls, batch) = (calls.max(self.ways.len()), batch.max(1));
+        for number in 0..calls {
             let way = self.ways[number % self.ways.len()].clone();
             let (track, room) = (Arc::clone(&self.track), Arc::clone(&self.room));
             let (stop, supply) = (Arc::clone(&stop), Arc::clone(&supply));
@@ -186,12 +193,20 @@ impl Client {
                     };
                     // Given back when it is committed.
                     permit.forget();
-                    let Some(signed) = lock(&supply).next() else {
+                    // What room there is beside is shared between all calls.
+                    let more = (room.available_permits() / calls).min(batch - 1) as u32;
+                    let more = room.try_acquire_many(more).map_or(0, |permits| {
+                        let more = permits.num_permits();
+                        permits.forget();
+                        more
+                    });
+                    let signed: Vec<Signed> = lock(&supply).by_ref().take(1 + more).collect();
+                    if signed.is_empty() {
                         return;
-                    };
-                    if !submit(&way, &track, signed, Instant::now()).await {
-                        room.add_permits(1);
                     }
+                    let count = signed.len();
+                    let taken = submit(&way, &track, signed, Instant::now()).await;
+                    room.add_permits(count - taken);
                 }
             });
         }
@@ -228,7 +243,7 @@ impl Client {
                 let way = self.ways[number % self.ways.len()].clone();
                 let track = Arc::clone(&self.track);
                 tasks.spawn(async move {
-                    submit(&way, &track, signed, due).await;
+                    submit(&way, &track, vec![signed], due).await;
                 });
             }
             while tasks.try_join_next().is_some() {}
@@ -257,7 +272,7 @@ impl Client {
     /// Submits one and waits until it is committed.
     pub(crate) async fn one(&mut self, signed: Signed, patience: Duration) -> Result<()> {
         let before = self.counts().committed;
-        if !submit(&self.ways[0], &self.track, signed, Instant::now()).await {
+        if submit(&self.ways[0], &self.track, vec![signed], Instant::now()).await == 0 {
             bail!("the first transaction was refused: {}", self.why());
         }
         let wait = self.seen.wait_for(|committed| *committed > before);
@@ -269,36 +284,91 @@ impl Client {
     }
 }
 
-/// Submits one, with patience for what may pass; says whether a node took it.
-async fn submit(way: &RpcChannel, track: &Track, signed: Signed, due: Instant) -> bool {
-    // Before it is sent: it may be in a block before the answer is here.
-    lock(&track.pending).insert(signed.mark, due);
-    let mut client = limited!(SubmissionServiceClient::new(way.clone()));
+/// Submits these in one call, and those again that may yet be taken; gives how many a node took.
+async fn submit(way: &RpcChannel, track: &Track, signed: Vec<Signed>, due: Instant) -> usize {
+    // Before they are sent: they may be in a block before the answer is here.
+    lock(&track.pending).extend(signed.iter().map(|one| (one.mark, due)));
+    let (mut left, mut taken) = (signed, 0);
     for _ in 0..TRIES {
-        let request = wire::SubmitTransactionRequest {
-            transaction: Some(signed.wire.clone()),
-            wait_ms: 0,
-        };
-        let Err(status) = client.submit_transaction(request).await else {
-            return true;
-        };
-        let fault = FaultView::from_status(&status);
-        if fault.reason == Some(Reason::MempoolFull) {
-            track.full.fetch_add(1, Ordering::Relaxed);
-        } else if fault.is_transient() || status.code() == Code::Unavailable {
-            track.again.fetch_add(1, Ordering::Relaxed);
-        } else {
-            *lock(&track.why) = fault.message;
-            break;
+        let refused = call(way, &left).await;
+        let mut wait = None;
+        let mut again = Vec::new();
+        for (one, status) in left.into_iter().zip(refused) {
+            let Some(status) = status else {
+                taken += 1;
+                continue;
+            };
+            let fault = FaultView::from_status(&status);
+            if fault.reason == Some(Reason::MempoolFull) {
+                track.full.fetch_add(1, Ordering::Relaxed);
+            } else if fault.is_transient() || status.code() == Code::Unavailable {
+                track.again.fetch_add(1, Ordering::Relaxed);
+            } else {
+                *lock(&track.why) = fault.message;
+                taken += usize::from(give_up(track, &one));
+                continue;
+            }
+            wait = wait.max(Some(fault.retry_after.unwrap_or(RETRY)));
+            again.push(one);
         }
-        tokio::time::sleep(fault.retry_after.unwrap_or(RETRY)).await;
-        if !lock(&track.pending).contains_key(&signed.mark) {
-            // An answer was lost, and the transaction was not.
-            return true;
-        }
+        left = again;
+        let Some(wait) = wait else {
+            return taken;
+        };
+        tokio::time::sleep(wait).await;
+        // An answer was lost, and the transaction was not.
+        let pending = lock(&track.pending);
+        let before = left.len();
+        left.retain(|one| pending.contains_key(&one.mark));
+        taken += before - left.len();
     }
+    for one in &left {
+        taken += usize::from(give_up(track, one));
+    }
+    taken
+}
+
+/// Gives one up; says whether it was committed nevertheless.
+fn give_up(track: &Track, signed: &Signed) -> bool {
     track.refused.fetch_add(1, Ordering::Relaxed);
     lock(&track.pending).remove(&signed.mark).is_none()
+}
+
+/// One call; gives for each why it was not taken, if it was not.
+async fn call(way: &RpcChannel, signed: &[Signed]) -> Vec<Option<Status>> {
+    let mut client = limited!(SubmissionServiceClient::new(way.clone()));
+    if let [one] = signed {
+        let request = wire::SubmitTransactionRequest {
+            transaction: Some(one.wire.clone()),
+            wait_ms: 0,
+        };
+        return vec![client.submit_transaction(request).await.err()];
+    }
+    let request = wire::SubmitTransactionsRequest {
+        transactions: signed.iter().map(|one| one.wire.clone()).collect(),
+    };
+    match client.submit_transactions(request).await {
+        Ok(answer) => {
+            let results = answer.into_inner().results;
+            let mut refused: Vec<_> = results.into_iter().map(refusal).collect();
+            refused.resize_with(signed.len(), || Some(Status::internal("no answer for it")));
+            refused
+        }
+        Err(status) => vec![Some(status); signed.len()],
+    }
+}
+
+/// The status of a transaction that was not taken.
+fn refusal(result: wire::SubmissionResult) -> Option<Status> {
+    match result.result {
+        Some(submission_result::Result::TxId(_)) => None,
+        Some(submission_result::Result::Refused(refused)) => Some(Status::with_details(
+            Code::from(i32::try_from(refused.code).unwrap_or(i32::MAX)),
+            refused.message,
+            refused.details.into(),
+        )),
+        None => Some(Status::internal("an answer that says nothing")),
+    }
 }
 
 /// Follows the chain for as long as this client lives.

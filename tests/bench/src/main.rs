@@ -70,6 +70,9 @@ struct Options {
     /// Submissions under way at most
     #[arg(long, default_value_t = 128, value_name = "N")]
     calls: usize,
+    /// Transactions in one submission at most, while throughput is measured: 1 to 256
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    batch: u64,
     /// Leave etcd out
     #[arg(long)]
     no_etcd: bool,
@@ -152,6 +155,7 @@ async fn measure_all(options: &Options) -> Result<Results> {
         seconds,
         in_flight: options.in_flight.max(1),
         calls: options.calls.max(1),
+        batch: options.batch as usize,
     };
     let setups = match (&options.engines[..], options.quick) {
         ([], quick) => (if quick { QUICK } else { SETUPS })
@@ -167,6 +171,7 @@ async fn measure_all(options: &Options) -> Result<Results> {
             seconds,
             in_flight: plan.in_flight,
             calls: plan.calls,
+            batch: plan.batch,
             payload_bytes: 0,
             day: OffsetDateTime::now_utc().date().to_string(),
         },

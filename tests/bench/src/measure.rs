@@ -58,6 +58,7 @@ pub(crate) struct Plan {
     pub(crate) seconds: u64,
     pub(crate) in_flight: usize,
     pub(crate) calls: usize,
+    pub(crate) batch: usize,
 }
 
 impl Plan {
@@ -280,9 +281,12 @@ impl Running {
 
     /// Commits all of these and waits for it.
     async fn commit_all(&mut self, signed: Vec<Signed>) -> Result<()> {
-        let going = self
-            .client
-            .begin(signed, self.plan.in_flight, self.plan.calls);
+        let going = self.client.begin(
+            signed,
+            self.plan.in_flight,
+            self.plan.calls,
+            self.plan.batch,
+        );
         let begun = Instant::now();
         while !going.is_dry() {
             ensure!(
@@ -324,9 +328,12 @@ impl Running {
     async fn throughput(&mut self, folder: &Path) -> Result<Throughput> {
         let supply = std::mem::take(&mut self.stock);
         let begun = self.client.counts();
-        let going = self
-            .client
-            .begin(supply, self.plan.in_flight, self.plan.calls);
+        let going = self.client.begin(
+            supply,
+            self.plan.in_flight,
+            self.plan.calls,
+            self.plan.batch,
+        );
         tokio::time::sleep(Duration::from_secs(self.plan.warm_up())).await;
 
         let ids = self.ids();

@@ -96,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) seconds: u64,
     pub(crate) in_flight: usize,
     pub(crate) calls: usize,
+    /// Transactions in one call of the closed loop, at most.
+    pub(crate) batch: usize,
     pub(crate) payload_bytes: usize,
     pub(crate) day: String,
 }
@@ -258,6 +260,7 @@ mod tests {
                 seconds: 1,
                 in_flight: 2,
                 calls: 3,
+                batch: 1,
                 payload_bytes: 4,
                 day: "2026-01-01".into(),
             },

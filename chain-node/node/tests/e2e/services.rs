@@ -16,7 +16,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_rpc::{FaultView, Role, RpcChannel, limited};
 
-use crate::consortium::{Consortium, Running, channel_as};
+use crate::consortium::{Consortium, PATIENCE, Running, channel_as};
 
 /// What the sources of an order have: more than a validator looks ahead.
 const DEADLINE_MS: u32 = 3_000;
@@ -405,5 +405,53 @@ async fn evidence_of_an_order_verifies_against_the_genesis_alone() {
         .into_inner();
     assert_eq!(found.order.as_ref(), orders.orders.first());
     observer.stop().await;
+    validator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_in_one_call_each_has_its_own_answer() {
+    let mut consortium = Consortium::new();
+    let validator = consortium.validator().await;
+    let follower = consortium.follower(&[&validator]).await;
+    for node in [&validator, &follower] {
+        let bad = wire::Transaction::default();
+        let (id, transaction) = consortium.any(1);
+        let (other, second) = consortium.any(2);
+        let mut forged = consortium.any(3).1;
+        forged.signature[40] ^= 1;
+        let request = wire::SubmitTransactionsRequest {
+            transactions: vec![transaction, bad, second, forged],
+        };
+        let channel = consortium.channel(node, "js-bureau", Role::Gateway);
+        let answer = limited!(SubmissionServiceClient::new(channel))
+            .submit_transactions(request)
+            .await
+            .unwrap();
+        let said: Vec<Result<Vec<u8>, String>> = (answer.into_inner().results.into_iter())
+            .map(|one| match one.result.unwrap() {
+                wire::submission_result::Result::TxId(id) => Ok(id),
+                wire::submission_result::Result::Refused(refused) => {
+                    let code = i32::try_from(refused.code).unwrap().into();
+                    let details = refused.details.into();
+                    let status = tonic::Status::with_details(code, refused.message, details);
+                    Err(FaultView::from_status(&status).reason_code.unwrap())
+                }
+            })
+            .collect();
+        let refused = |reason: &str| Err(reason.to_owned());
+        assert_eq!(
+            said,
+            [
+                Ok(id.to_vec()),
+                refused("FIELD_REQUIRED"),
+                Ok(other.to_vec()),
+                refused("SIGNATURE_INVALID"),
+            ]
+        );
+        for id in [id, other] {
+            validator.replica().wait_final(&id, PATIENCE).await.unwrap();
+        }
+    }
+    follower.stop().await;
     validator.stop().await;
 }

@@ -126,6 +126,13 @@ pub(crate) fn id_of(tx: &wire::Transaction) -> TxId {
 
 #[tonic::async_trait]
 impl SubmissionService for Service {
+    async fn submit_transactions(
+        &self,
+        _: Request<wire::SubmitTransactionsRequest>,
+    ) -> Result<Response<wire::SubmitTransactionsResponse>, Status> {
+        Err(Status::unimplemented("a holder hands in one at a time"))
+    }
+
     async fn submit_transaction(
         &self,
         request: Request<wire::SubmitTransactionRequest>,

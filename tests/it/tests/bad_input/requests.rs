@@ -116,6 +116,8 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("SubmissionService/SubmitTransaction", "no transaction", &wire::SubmitTransactionRequest::default(), "FIELD_REQUIRED"),
         row("SubmissionService/SubmitTransaction", "long wait", &wire::SubmitTransactionRequest { transaction: Some(wire::Transaction::default()), wait_ms: 60_001 }, "FIELD_RANGE"),
         row("SubmissionService/SubmitTransaction", "empty transaction", &wire::SubmitTransactionRequest { transaction: Some(wire::Transaction::default()), wait_ms: 0 }, "FIELD_REQUIRED"),
+        row("SubmissionService/SubmitTransactions", "none", &wire::SubmitTransactionsRequest::default(), "FIELD_REQUIRED"),
+        row("SubmissionService/SubmitTransactions", "too many", &wire::SubmitTransactionsRequest { transactions: vec![wire::Transaction::default(); 257] }, "TOO_MANY_ITEMS"),
         row("StateService/GetMember", "not said which", &wire::GetMemberRequest::default(), "FIELD_REQUIRED"),
         row("StateService/GetMember", "long id", &member_by(wire::get_member_request::By::Org(long.clone())), "FIELD_TOO_LONG"),
         row("StateService/GetMember", "malformed id", &member_by(wire::get_member_request::By::Org("Not A Slug".into())), "FIELD_FORMAT"),

@@ -69,16 +69,21 @@ impl Tx {
     /// # Errors
     /// When it is too long, no canonical encoding, or a field is not what the contract says.
     pub fn parse(encoded: &[u8]) -> Result<Self, Malformed> {
-        if encoded.len() > MAX_TX_BYTES {
-            return Err(Malformed::new(
-                "transaction",
-                Problem::TooLong {
-                    max: MAX_TX_BYTES,
-                    got: encoded.len(),
-                },
-            ));
-        }
-        let outer: wire::Transaction = canonical("transaction", encoded)?;
+        check_length(encoded.len())?;
+        let outer = canonical("transaction", encoded)?;
+        Self::read(encoded.to_vec(), outer)
+    }
+
+    /// The same for one that was decoded already: its encoding is canonical because it is made here.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_wire(transaction: wire::Transaction) -> Result<Self, Malformed> {
+        check_length(transaction.encoded_len())?;
+        Self::read(transaction.encode_to_vec(), transaction)
+    }
+
+    fn read(encoded: Vec<u8>, outer: wire::Transaction) -> Result<Self, Malformed> {
         let at = |fault: Malformed| fault.within("transaction");
         if outer.body.is_empty() {
             return Err(at(Malformed::new("body", Problem::Required)));
@@ -109,7 +114,7 @@ impl Tx {
             expires_at: body.expires_at_height,
         };
         Ok(Self(Arc::new(Parsed {
-            encoded: encoded.to_vec(),
+            encoded,
             body: outer.body,
             signature,
             meta,
@@ -207,6 +212,14 @@ impl Tx {
         let Parsed { meta, body, .. } = &*self.0;
         signing_message(Domain::Transaction, meta.chain.as_bytes(), body)
     }
+}
+
+fn check_length(got: usize) -> Result<(), Malformed> {
+    if got > MAX_TX_BYTES {
+        let max = MAX_TX_BYTES;
+        return Err(Malformed::new("transaction", Problem::TooLong { max, got }));
+    }
+    Ok(())
 }
 
 /// The signature does not belong to the signer and these bytes.

@@ -12,7 +12,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prost::Message;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tracing::Span;
 use xinqiao_contracts::{
@@ -208,7 +207,7 @@ impl Intake {
         span: &Span,
         sight: &mut Option<Sight<'a>>,
     ) -> Result<Sound, SubmitFault> {
-        let tx = Tx::parse(&transaction.encode_to_vec())?;
+        let tx = Tx::from_wire(transaction.clone())?;
         let meta = *tx.meta();
         span.record("tx_id", tracing::field::display(&meta.id));
         if let Some(reason) = self.shared.halted() {

@@ -490,6 +490,11 @@ fn rows() -> Vec<Row> {
 #[track_caller]
 fn check(encoded: &[u8], field: &str, code: &str) {
     let fault = Tx::parse(encoded).expect_err(&format!("{field} {code} was accepted"));
+    if let Ok(decoded) = wire::Transaction::decode(encoded)
+        && decoded.encode_to_vec() == encoded
+    {
+        assert_eq!(Tx::from_wire(decoded), Err(fault.clone()));
+    }
     assert_eq!((fault.field.as_str(), fault.problem.code()), (field, code));
     // What is wrong is said in words, too, and never by repeating the input's own text.
     assert!(fault.to_string().starts_with(field), "{fault}");
@@ -500,6 +505,8 @@ fn every_action_is_accepted_when_it_is_right() {
     for (name, action) in actions() {
         let encoded = outer(action).encode_to_vec();
         let tx = Tx::parse(&encoded).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        let decoded = wire::Transaction::decode(&encoded[..]).unwrap();
+        assert_eq!(Tx::from_wire(decoded).as_ref(), Ok(&tx));
         assert_eq!(tx.action_name(), name);
         assert_eq!(tx.encoded(), encoded);
     }

@@ -21,6 +21,7 @@ pub mod process;
 pub mod raw;
 pub mod tap;
 pub mod transactions;
+pub mod votes;
 
 pub use consortium::{Consortium, Running};
 pub use people::{Kind, People};

@@ -16,7 +16,8 @@ use xinqiao_it::{
     load::{Acknowledged, Load, Place, channel, everyone_has_the_same},
     people::{BUREAUS, REGULATOR},
     process::{self, Process},
-    transactions::{sign, submit, try_status},
+    transactions::try_status,
+    votes::decide,
 };
 use xinqiao_ledger::{
     ids::ChainId,
@@ -25,7 +26,6 @@ use xinqiao_ledger::{
     wire::{
         self, change::Kind as Change, ledger_service_client::LedgerServiceClient,
         report_service_client::ReportServiceClient, state_service_client::StateServiceClient,
-        tx_body::Action,
     },
 };
 use xinqiao_rpc::{RpcChannel, limited};
@@ -64,7 +64,7 @@ async fn a_vote_moves_the_chain_from_raft_to_bft_and_back_and_nothing_is_lost() 
         endpoint: format!("https://{}", people.address(NEWCOMER.0, NEWCOMER.1)),
     });
     let to_bft = Change::SetEngine(wire::ConsensusEngine::Bft.into());
-    decide(&people, vec![joins, to_bft]).await;
+    decide(&people, &node, vec![joins, to_bft]).await;
     assert_eq!(validators(&node).await, (Engine::Bft, 4));
     load.more(60, "with bft").await;
 
@@ -76,7 +76,7 @@ async fn a_vote_moves_the_chain_from_raft_to_bft_and_back_and_nothing_is_lost() 
 
     let to_raft = Change::SetEngine(wire::ConsensusEngine::Raft.into());
     let leaves = Change::RemoveValidator(NEWCOMER.0.into());
-    decide(&people, vec![to_raft, leaves]).await;
+    decide(&people, &node, vec![to_raft, leaves]).await;
     assert_eq!(validators(&node).await, (Engine::Raft, 3));
     load.more(60, "with raft again").await;
     let after = query(&consortium).await;
@@ -120,44 +120,6 @@ async fn validators(node: &RpcChannel) -> (Engine, usize) {
     let answer = answer.unwrap().into_inner();
     let engine = Engine::parse("engine", answer.engine).unwrap();
     (engine, answer.validators.len())
-}
-
-/// Proposes changes, and lets the bureaus vote for them until they are decided on.
-async fn decide(people: &People, changes: Vec<Change>) {
-    let node = channel(people, VALIDATORS[0]);
-    let status = try_status(&node).await.unwrap();
-    let chain = ChainId::parse("chain_id", &status.chain_id).unwrap();
-    let expires = status.height + status.max_expiry_window / 2;
-    let signed = |org: &str, action| sign(action, &chain, expires, &people.key(org, "admin"));
-    let proposed = Action::Propose(wire::Propose {
-        changes: changes
-            .into_iter()
-            .map(|kind| wire::Change { kind: Some(kind) })
-            .collect(),
-        reason: "a test".into(),
-        effective_height: 0,
-    });
-    let answer = submit(&node, signed(BUREAUS[0], proposed), 20_000).await;
-    let proposal = answer.unwrap().tx_id;
-    for org in BUREAUS.into_iter().chain([REGULATOR]) {
-        let vote = Action::Vote(wire::Vote {
-            proposal: proposal.clone(),
-            choice: wire::VoteChoice::Approve.into(),
-        });
-        let voted = submit(&node, signed(org, vote), 20_000).await.unwrap();
-        assert!(voted.receipt.is_some(), "{org}'s vote was not committed");
-        let mut state = limited!(StateServiceClient::new(node.clone()));
-        let request = wire::GetProposalRequest {
-            proposal: proposal.clone(),
-        };
-        let found = state.get_proposal(request).await.unwrap().into_inner();
-        let found = found.proposal.unwrap();
-        if found.status() == wire::ProposalStatus::Enacted {
-            return;
-        }
-        assert_eq!(found.status(), wire::ProposalStatus::Open, "{found:?}");
-    }
-    panic!("everybody voted, and nothing was decided");
 }
 
 /// A report for the bank; gives its order.

@@ -3,6 +3,10 @@
 
 #![allow(unreachable_pub, reason = "one program: pub means for the rest of it")]
 
+// First: its macros are for all after it.
+#[macro_use]
+mod output;
+
 mod client;
 mod commands;
 mod config;
@@ -26,7 +30,7 @@ use clap::{Parser, Subcommand};
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the ledger or a gateway (the reason code
 /// is printed), 4 evidence or data that does not verify, 5 not reachable or too busy: the same command may succeed
-/// later, 130 interrupted.
+/// later, 130 interrupted, 141 nobody read the output to its end.
 #[derive(Debug, Parser)]
 #[command(
     name = "xinqiao",
@@ -45,7 +49,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a ledger node: the validator, or a follower that re-executes every block.
+    /// Run a ledger node: the validator, or a follower that re-executes every block; ask where one stands.
     Node(commands::node::Node),
     /// Run a regional gateway: takes institutions' orders and relays sealed reports.
     Gateway(commands::run::Start),
@@ -63,7 +67,7 @@ enum Command {
     /// Put a genesis together, look at one, sign it, and check who has signed it.
     #[command(subcommand)]
     Genesis(commands::genesis::GenesisCommand),
-    /// Members of the consortium: list, admit users, freeze.
+    /// Members of the consortium: list, admit, users, certificates, freeze.
     #[command(subcommand)]
     Member(commands::member::MemberCommand),
     /// Governance: put changes to the vote, vote, and see what became of them.

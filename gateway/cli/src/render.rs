@@ -119,6 +119,14 @@ pub fn consensus_engine(value: i32) -> String {
     )
 }
 
+/// What a node is.
+pub fn node_role(value: i32) -> String {
+    wire::NodeRole::try_from(value).map_or_else(
+        |_| format!("unknown {value}"),
+        |role| small(role.as_str_name(), "NODE_ROLE_"),
+    )
+}
+
 /// Where a source stands.
 pub fn source_status(value: i32) -> String {
     wire::SourceStatus::try_from(value).map_or_else(

@@ -1,13 +1,13 @@
-//! `xinqiao member`: organisations, their users, and the regulator's freeze.
+//! `xinqiao member`: organisations, their users and certificates, and the regulator's freeze.
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use xinqiao_dispatch::pseudonym::UserKey;
 use xinqiao_ledger::{
-    ids::{OrgId, UserId},
+    ids::{Fingerprint, OrgId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     wire::{self, tx_body::Action},
 };
@@ -42,6 +42,27 @@ pub enum MemberCommand {
     OpenUser(UserArgs),
     /// Close a user of one's own institution.
     CloseUser(UserArgs),
+    /// Register a TLS certificate of one's own organisation: nobody is let in with one that is not on the ledger.
+    AddCertificate {
+        /// How to reach a node, and the admin key.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// The certificate, PEM.
+        file: PathBuf,
+    },
+    /// Revoke a TLS certificate of one's own organisation: nobody is let in with it any more, and it does not come
+    /// back.
+    RevokeCertificate {
+        /// How to reach a node, and the admin key.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// The certificate, PEM.
+        #[arg(required_unless_present = "fingerprint")]
+        file: Option<PathBuf>,
+        /// The SHA-256 fingerprint of a certificate whose file is lost: 64 hexadecimal digits.
+        #[arg(long, conflicts_with = "file")]
+        fingerprint: Option<Fingerprint>,
+    },
     /// Freeze a member at once. Signed by the regulator.
     Freeze(StandingArgs),
     /// Lift a regulator's freeze. Signed by a regulator.
@@ -149,6 +170,26 @@ pub async fn run(command: MemberCommand, json: bool) -> Result<()> {
                 user.profile,
                 Action::CloseUser(wire::CloseUser { user: pseudonym }),
             )
+        }
+        MemberCommand::AddCertificate { profile, file } => {
+            let fingerprint = genesis_file::fingerprint_of(&file)?.to_vec();
+            let add = wire::AddCertificate { fingerprint };
+            (profile, Action::AddCertificate(add))
+        }
+        MemberCommand::RevokeCertificate {
+            profile,
+            file,
+            fingerprint,
+        } => {
+            let fingerprint = match (fingerprint, file) {
+                (Some(given), _) => given,
+                (None, Some(file)) => genesis_file::fingerprint_of(&file)?,
+                (None, None) => bail!("give the certificate's file, or its --fingerprint"),
+            };
+            let revoke = wire::RevokeCertificate {
+                fingerprint: fingerprint.to_vec(),
+            };
+            (profile, Action::RevokeCertificate(revoke))
         }
         MemberCommand::Freeze(of) => {
             let freeze = wire::FreezeMember {

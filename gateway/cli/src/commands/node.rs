@@ -1,4 +1,4 @@
-//! `xinqiao node`: running a ledger node, and checking what one has on its disk.
+//! `xinqiao node`: running a ledger node, asking one where it stands, and checking what it has on its disk.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,6 +10,7 @@ use xinqiao_store::{Error, verify};
 
 use super::run::{self, Start};
 use crate::{
+    client::Client,
     genesis_file, progress,
     render::{self, Unverified},
 };
@@ -26,6 +27,12 @@ pub struct Node {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show where a node or an observer stands: its height, its state, and whether it is well.
+    Status {
+        /// How to reach it.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+    },
     /// Check every byte of a replica's data folder: each block is verified and executed again from the genesis,
     /// and what that leads to is compared with what is stored.
     ///
@@ -43,6 +50,7 @@ enum Command {
 /// Runs the node, or the command.
 pub async fn run(node: Node, json: bool) -> Result<()> {
     match (node.start, node.command) {
+        (_, Some(Command::Status { profile })) => status(&Client::open(&profile)?, json).await,
         (_, Some(Command::Verify { folder, genesis })) => {
             // It reads and executes for as long as the chain is long.
             tokio::task::spawn_blocking(move || check(&folder, &genesis, json)).await?
@@ -50,6 +58,53 @@ pub async fn run(node: Node, json: bool) -> Result<()> {
         (Some(start), None) => run::node(&start).await,
         (None, None) => anyhow::bail!("name a configuration file with --config"),
     }
+}
+
+async fn status(client: &Client, as_json: bool) -> Result<()> {
+    let status = client.status().await?;
+    let role = render::node_role(status.role);
+    let (chain, header) = (
+        hex::encode(&status.chain_id),
+        hex::encode(&status.header_hash),
+    );
+    let state = hex::encode(&status.state_commitment);
+    if as_json {
+        render::print_json(&json!({
+            "role": role, "chain": chain, "height": status.height, "header_hash": header,
+            "state_commitment": state, "time_ms": status.time_ms,
+            "mempool_transactions": status.mempool_transactions,
+            "mempool_bytes": status.mempool_bytes, "max_expiry_window": status.max_expiry_window,
+            "halted": status.halted,
+        }));
+        return Ok(());
+    }
+    let mut table = render::table(["node", &role]);
+    let last = match status.height {
+        0 => "none yet".to_owned(),
+        height => format!("{height} of {}", render::moment(status.time_ms)),
+    };
+    let waiting = format!(
+        "{} transactions, {} bytes",
+        status.mempool_transactions, status.mempool_bytes
+    );
+    let well = match status.halted.as_str() {
+        "" => "well".to_owned(),
+        reason => format!("halted: {reason}"),
+    };
+    let window = format!("at most {} blocks ahead", status.max_expiry_window);
+    for (name, value) in [
+        ("standing", well),
+        ("chain", chain),
+        ("last block", last),
+        ("its header", header),
+        ("state", state),
+        ("waiting", waiting),
+        ("transactions expire", window),
+    ] {
+        table.add_row([name, &value]);
+    }
+    println!("{table}");
+    Ok(())
 }
 
 fn check(folder: &std::path::Path, genesis: &std::path::Path, as_json: bool) -> Result<()> {

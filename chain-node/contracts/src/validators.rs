@@ -13,7 +13,7 @@ use xinqiao_crypto::{DistinguishingId, KeyId, PublicKey};
 use xinqiao_ledger::{
     genesis::Genesis,
     governance::is_sponsored,
-    ids::OrgId,
+    ids::{Height, OrgId},
     member::KeyRole,
     outcome::{Event, Reason},
     text::Endpoint,
@@ -58,8 +58,34 @@ pub(crate) fn rotate<S: StateRead>(
     endpoint: &Endpoint,
 ) -> Result<(), Stop> {
     let org = &call.signer.member(&[KeyRole::Admin])?.org;
-    ensure(runs_one(step.draft, org)?, Reason::ValidatorUnknown, org)?;
+    let current = VALIDATORS
+        .get(step.draft, org)?
+        .ok_or_else(|| refuse(Reason::ValidatorUnknown, org))?;
+    if current.key != *key {
+        let least = rotates_from(step, &current.key.id())?;
+        ensure(step.block.height >= least, Reason::RotationTooSoon, least)?;
+    }
     put(step, org, key, endpoint)
+}
+
+/// The first height at which a key may be rotated. Whoever could rotate in every block would give
+/// everyone a change of validators to follow for each.
+fn rotates_from<S: StateRead>(step: &Step<'_, '_, S>, id: &KeyId) -> Result<Height, StateFault> {
+    let record = key_record(step, id)?;
+    // Those of the genesis replaced none.
+    if record.from <= 1 {
+        return Ok(0);
+    }
+    let blocks = step.block.parameters.min_validator_key_blocks;
+    Ok((record.from - 1).saturating_add(blocks))
+}
+
+fn key_record<S: StateRead>(
+    step: &Step<'_, '_, S>,
+    id: &KeyId,
+) -> Result<ValidatorKeyRecord, StateFault> {
+    let record = VALIDATOR_KEYS.get(step.draft, id)?;
+    record.ok_or_else(|| StateFault(format!("validator key {id} is not in its table")))
 }
 
 /// Adds a member's validator, or changes the one that it has.
@@ -144,9 +170,7 @@ fn put<S: StateRead>(
 
 /// Ends a key's time with this block: it may still certify it.
 fn retire<S: StateRead>(step: &mut Step<'_, '_, S>, id: &KeyId) -> Result<(), StateFault> {
-    let mut record = VALIDATOR_KEYS
-        .get(step.draft, id)?
-        .ok_or_else(|| StateFault(format!("validator key {id} is not in its table")))?;
+    let mut record = key_record(step, id)?;
     record.until = Some(step.block.height);
     VALIDATOR_KEYS.put(step.draft, id, &record);
     Ok(())

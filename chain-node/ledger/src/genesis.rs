@@ -30,9 +30,18 @@ pub struct Parameters {
     pub max_consent_days: u32,
     /// How many deadlines fire in one block at most. 1 to 10,000.
     pub max_deadlines_per_block: u32,
+    /// How many blocks after a validator's key came its member may rotate it at the earliest. 0 to
+    /// 1,000,000. Keys of the genesis are rotated at any time, and so is any key by a vote.
+    #[serde(default = "default_key_blocks")]
+    pub min_validator_key_blocks: u64,
     /// How votes are counted.
     #[serde(default)]
     pub governance: GovernanceRules,
+}
+
+/// Each rotation is one more change of validators that everyone has to follow for ever.
+fn default_key_blocks() -> u64 {
+    1_000
 }
 
 impl Default for Parameters {
@@ -42,6 +51,7 @@ impl Default for Parameters {
             max_consent_days: 1_100,
             max_deadlines_per_block: 1_000,
             governance: GovernanceRules::default(),
+            min_validator_key_blocks: default_key_blocks(),
         }
     }
 }
@@ -60,6 +70,8 @@ impl Parameters {
             1,
             10_000,
         )?;
+        let key_blocks = self.min_validator_key_blocks;
+        ranged("min_validator_key_blocks", key_blocks, 0, 1_000_000)?;
         let governance = self.governance.check();
         governance.map_err(|fault| fault.within("governance"))
     }
@@ -76,6 +88,7 @@ impl TryFrom<&wire::Parameters> for Parameters {
             max_deadlines_per_block: wire.max_deadlines_per_block,
             governance: GovernanceRules::try_from(governance)
                 .map_err(|fault| fault.within("governance"))?,
+            min_validator_key_blocks: wire.min_validator_key_blocks,
         };
         parameters.check()?;
         Ok(parameters)
@@ -89,6 +102,7 @@ impl From<&Parameters> for wire::Parameters {
             max_consent_days: parameters.max_consent_days,
             max_deadlines_per_block: parameters.max_deadlines_per_block,
             governance: Some((&parameters.governance).into()),
+            min_validator_key_blocks: parameters.min_validator_key_blocks,
         }
     }
 }

@@ -176,6 +176,8 @@ reasons! {
     NoVotersLeft = "NO_VOTERS_LEFT",
     /// The member runs no validator.
     ValidatorUnknown = "VALIDATOR_UNKNOWN",
+    /// The validator's key came too few blocks ago.
+    RotationTooSoon = "ROTATION_TOO_SOON",
     /// The engine cannot work with so many, or so few, validators.
     ValidatorCount = "VALIDATOR_COUNT",
     /// The statements do not prove that a validator contradicted itself.

@@ -465,6 +465,9 @@ reasons! {
     ValidatorUnknown = "VALIDATOR_UNKNOWN", NotFound;
     en: "The member runs no validator.", "Check the member against the list of validators; a vote adds one.";
     zh: "该成员没有运行验证节点。", "请对照验证节点列表核对；新增验证节点须经表决。";
+    RotationTooSoon = "ROTATION_TOO_SOON", FailedPrecondition;
+    en: "The validator's key came too few blocks ago to be rotated again.", "Wait for the height that is named; a vote gives the validator another key at once.";
+    zh: "该验证节点的密钥刚更换不久，暂不能再次轮换。", "请等到所示高度；如需立即更换，可经表决。";
     ValidatorCount = "VALIDATOR_COUNT", FailedPrecondition;
     en: "The consensus engine cannot work with that many validators.", "Solo takes exactly 1, raft at least 3 and bft at least 4, of at most 128; change validators and engine in one proposal.";
     zh: "该数量的验证节点不满足共识引擎要求。", "solo 须恰为 1 个，raft 至少 3 个，bft 至少 4 个，最多 128 个；可在同一提案中同时变更验证节点与引擎。";

@@ -62,7 +62,7 @@ fn a_genesis_writes_these_bytes() {
     let writes = genesis_writes(&chain.genesis);
     assert_eq!(
         state_commitment(&chain.chain.0, 0, &writes).to_string(),
-        "bb656d4bff9caaeeb1986d5492848f0fd6d727648ba561e44495d3df8d8e7045"
+        "bd814c4da6134514a57ba816019194e1bf6e2c02e69c2b4938fbbd84f9ad939f"
     );
     assert_eq!(
         chain.commitment,
@@ -105,7 +105,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "5727b5b1b5eecf4db313100f35e32049d7c47fc2cdb87a07f8cde5ca91a98a1f"
+        "885384e2456d002e514c3da78e9f6e2fe5c9c75b7c951a95e58c88396d76c4b2"
     );
 }
 
@@ -184,7 +184,7 @@ fn a_story_of_votes_comes_to_this_state() {
     let chain = vote_on_everything();
     assert_eq!(
         chain.commitment.to_string(),
-        "69f956ddf54b81c95625124c37614fc480b26fedef1c61bb52ef7fb45f21e9c1"
+        "e3a1c951781edc718023ba38eb8dfd448bda0e6c0e6d2909fee549363f4e88e5"
     );
     assert_eq!(vote_on_everything().state, chain.state);
 }

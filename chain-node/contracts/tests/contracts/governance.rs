@@ -3,8 +3,10 @@
 use xinqiao_contracts::testing::*;
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
+    genesis::Parameters,
     ids::TxId,
     member::MemberKind,
+    outcome::Outcome,
     wire::{self, change::Kind, tx_body::Action},
 };
 
@@ -24,6 +26,7 @@ pub(crate) fn rules(participation_percent: u32, approval_percent: u32) -> Kind {
         max_expiry_window: 1_000,
         max_consent_days: 1_100,
         max_deadlines_per_block: 1_000,
+        min_validator_key_blocks: 1_000,
         governance: Some(wire::GovernanceRules {
             participation_percent,
             approval_percent,
@@ -35,6 +38,24 @@ pub(crate) fn rules(participation_percent: u32, approval_percent: u32) -> Kind {
 pub(crate) fn withdraw(proposal: &TxId) -> Action {
     let proposal = proposal.to_vec();
     Action::WithdrawProposal(wire::WithdrawProposal { proposal })
+}
+
+/// A consortium in which a validator's key stays for so many blocks.
+fn keys_stay(blocks: u64) -> Consortium {
+    Consortium::with(Parameters {
+        min_validator_key_blocks: blocks,
+        ..Parameters::default()
+    })
+}
+
+/// A key is rotated, and so many blocks later again.
+fn rotated_twice(c: &mut Consortium, stays: u64, later: u64) -> Outcome {
+    *c = keys_stay(stays);
+    done(c, "sh-bureau/admin", rotate("validator-2"));
+    for _ in 1..later {
+        let _ = c.block(vec![]);
+    }
+    c.run("sh-bureau/admin", rotate("validator-3"))
 }
 
 pub(crate) fn rotate(key: &str) -> Action {
@@ -411,6 +432,29 @@ pub(crate) const ROWS: &[Row] = &[
         &["validator sh-bureau +"],
     ),
     row(
+        "a key that was rotated in has to stay for a while",
+        |c| rotated_twice(c, 4, 3),
+        &["rejected ROTATION_TOO_SOON 5"],
+    ),
+    row(
+        "but can be moved meanwhile",
+        |c| {
+            done(c, "sh-bureau/admin", rotate("validator-2"));
+            c.run("sh-bureau/admin", rotate("validator-2"))
+        },
+        &["validator sh-bureau +"],
+    ),
+    row(
+        "once it has stayed, it is rotated again",
+        |c| rotated_twice(c, 4, 4),
+        &["validator sh-bureau +"],
+    ),
+    row(
+        "at once, where the consortium sets no time",
+        |c| rotated_twice(c, 0, 1),
+        &["validator sh-bureau +"],
+    ),
+    row(
         "who runs none rotates nothing",
         |c| c.run("zj-bureau/admin", rotate("validator-2")),
         &["rejected VALIDATOR_UNKNOWN zj-bureau"],
@@ -431,6 +475,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "a key that was rotated away does not come back",
         |c| {
+            *c = keys_stay(0);
             done(c, "sh-bureau/admin", rotate("validator-2"));
             c.run("sh-bureau/admin", rotate("validator"))
         },

@@ -10,8 +10,10 @@ use xinqiao_ledger::{
     action::Action,
     block::Header,
     evidence::{MAX_HANDOVERS, MAX_RECEIPTS},
-    ids::{Height, OrderId},
+    governance::Change,
+    ids::{Height, OrderId, TxId},
     member::MemberKey,
+    outcome::{Event, Outcome},
     tx::Tx,
     wire,
 };
@@ -66,7 +68,9 @@ pub(crate) fn gather(
     let view = replica.state();
     let tip = view.tip()?;
     let mut basis = basis(reader, &view, order)?;
-    basis.places.extend(key_places(reader, &view, &basis)?);
+    let (places, blocks) = key_places(reader, &view, &basis)?;
+    basis.places.extend(places);
+    basis.blocks.extend(blocks);
     if basis.places.len() + basis.blocks.len() > MAX_RECEIPTS {
         return Err(NoEvidence::TooMuch);
     }
@@ -152,13 +156,15 @@ fn basis(reader: &Reader, state: &impl StateRead, id: &OrderId) -> Result<Basis,
 }
 
 /// The transactions that brought the keys which signed, and the key that is sealed to, as far as the
-/// genesis did not: without them a reader could not check the signatures, nor whose key that is.
+/// genesis did not: without them a reader could not check the signatures, nor whose key that is. For the
+/// keys of members that a vote admitted, these are the proposals, and the blocks that carried them out.
 fn key_places(
     reader: &Reader,
     state: &impl StateRead,
     basis: &Basis,
-) -> Result<BTreeSet<Place>, NoEvidence> {
+) -> Result<(BTreeSet<Place>, BTreeSet<Height>), NoEvidence> {
     let mut found = BTreeSet::new();
+    let mut blocks = BTreeSet::new();
     let mut known = BTreeSet::new();
     let mut unseen = vec![basis.recipient];
     for place in &basis.places {
@@ -187,8 +193,47 @@ fn key_places(
                 unseen.push(tx.meta().signer);
             }
         }
+        for id in carried_out(reader, record.valid_from)? {
+            let place = reader
+                .place(&id)?
+                .ok_or_else(|| damaged(record.valid_from, "a proposal is missing"))?;
+            let tx = tx_at(reader, place)?;
+            if proposes(tx.action(), &key) {
+                blocks.insert(record.valid_from);
+                if found.insert(place) {
+                    unseen.push(tx.meta().signer);
+                }
+            }
+        }
     }
-    Ok(found)
+    Ok((found, blocks))
+}
+
+/// The proposals that a block carried out.
+fn carried_out(reader: &Reader, height: Height) -> Result<Vec<TxId>, StoreError> {
+    let outcomes = reader.outcomes(height)?.unwrap_or_default();
+    let Some(Outcome::Applied(events)) = outcomes.into_iter().next() else {
+        return Ok(Vec::new());
+    };
+    let enacted = events.iter().filter_map(|event| match event {
+        Event::ProposalChanged(it) if it.status() == wire::ProposalStatus::Enacted => {
+            TxId::parse("proposal", &it.proposal).ok()
+        }
+        _ => None,
+    });
+    Ok(enacted.collect())
+}
+
+/// Whether an action proposes to admit a member with that key.
+fn proposes(action: &Action, id: &KeyId) -> bool {
+    let Action::Propose(proposal) = action else {
+        return false;
+    };
+    let wanted: Digest = id.digest();
+    proposal.changes.iter().any(|change| match change {
+        Change::AdmitMember(member) => member.keys.iter().any(|key| key.id() == wanted),
+        _ => false,
+    })
 }
 
 fn tx_at(reader: &Reader, place: Place) -> Result<Tx, StoreError> {

@@ -11,7 +11,12 @@ use xinqiao_rpc::{FaultView, Role as Process, RpcChannel};
 
 use crate::consortium::{Consortium, Running, assert_agree};
 
-async fn passed(consortium: &mut Consortium, node: &Running, changes: Vec<Kind>) -> TxId {
+/// What changes are voted for and in force after.
+pub(crate) async fn passed(
+    consortium: &mut Consortium,
+    node: &Running,
+    changes: Vec<Kind>,
+) -> TxId {
     let (id, tx) = consortium.sign("pboc/admin", propose(changes));
     node.commit(tx).await;
     for org in ["js-bureau", "pboc", "sh-bureau"] {

@@ -6,17 +6,21 @@ use xinqiao_ledger::{
     block::{Certificate, Header},
     evidence::{self, PartEnd, Standing, Statement},
     ids::TxId,
+    member::MemberKind,
     outcome::Outcome,
     receipt::{self, Path},
     wire::{
-        self, audit_service_client::AuditServiceClient, ledger_service_client::LedgerServiceClient,
-        state_service_client::StateServiceClient,
+        self, audit_service_client::AuditServiceClient, change::Kind,
+        ledger_service_client::LedgerServiceClient, state_service_client::StateServiceClient,
         submission_service_client::SubmissionServiceClient, tx_body::Action,
     },
 };
 use xinqiao_rpc::{FaultView, Role, RpcChannel, limited};
 
-use crate::consortium::{Consortium, PATIENCE, Running, channel_as};
+use crate::{
+    consortium::{Consortium, PATIENCE, Running, channel_as},
+    governance::passed,
+};
 
 /// What the sources of an order have: more than a validator looks ahead.
 const DEADLINE_MS: u32 = 3_000;
@@ -248,9 +252,15 @@ async fn a_frozen_member_s_stream_ends() {
     validator.stop().await;
 }
 
-/// Two sources and a grant; an order sealed to a key that the ledger brought, delivered in part and
-/// left to expire for the rest.
-async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
+/// Two sources and a grant; an order of a bank sealed to a key that the ledger brought, delivered in part
+/// and left to expire for the rest. A bureau has bound the subject's key.
+async fn one_order(
+    consortium: &mut Consortium,
+    node: &Running,
+    (bank, bureau): (&str, &str),
+) -> TxId {
+    let (admin, agent) = (format!("{bank}/admin"), format!("{bank}/agent"));
+    let witness = format!("{bureau}/admin");
     let key = wire::MemberKey {
         public_key: testing::secret("a newer key").public().to_sec1().to_vec(),
         role: wire::KeyRole::Encryption.into(),
@@ -274,15 +284,12 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
             "zj-bureau/holder",
             testing::register_digests("zj-power", &["power"], &[1], 20_000),
         ),
-        ("js-bank/admin", testing::open_user(1)),
+        (&*admin, testing::open_user(1)),
         (
-            "sh-bureau/admin",
+            &*witness,
             testing::bind_subject_key(1, testing::secret("subject-1").public()),
         ),
-        (
-            "js-bank/admin",
-            Action::AddKey(wire::AddKey { key: Some(key) }),
-        ),
+        (&*admin, Action::AddKey(wire::AddKey { key: Some(key) })),
     ];
     for (by, action) in steps {
         let (_, tx) = consortium.sign(by, action);
@@ -291,6 +298,7 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
     }
     let now = node.replica().tip().time;
     let mut terms = testing::terms();
+    terms.grantee = bank.into();
     terms.valid_from_ms = now - DAY;
     terms.valid_until_ms = now + 30 * DAY;
     let (grant, tx) = consortium.sign("subject-1", testing::grant(terms));
@@ -300,7 +308,7 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
         deadline_ms: DEADLINE_MS,
         ..testing::order(&grant)
     };
-    let (order, tx) = consortium.sign("js-bank/agent", Action::PlaceOrder(order));
+    let (order, tx) = consortium.sign(&agent, Action::PlaceOrder(order));
     let done = node.commit(tx).await;
     assert!(matches!(done.outcome(), Outcome::Applied(_)), "{done:?}");
     let (_, tx) = consortium.sign(
@@ -314,12 +322,49 @@ async fn one_order(consortium: &mut Consortium, node: &Running) -> TxId {
         part: 0,
         verdict: wire::Verdict::Confirmed.into(),
     };
-    let (_, tx) = consortium.sign("js-bank/agent", Action::ConfirmPart(confirm));
+    let (_, tx) = consortium.sign(&agent, Action::ConfirmPart(confirm));
     let confirmed_at = node.commit(tx).await.height();
     // Nobody sends anything any more: the chain makes the block for the deadline by itself.
     let tip = node.reaches(confirmed_at + 1).await;
     assert!(tip.time >= now + u64::from(DEADLINE_MS));
     order
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_verifies_where_a_vote_admitted_the_bureau_and_that_bureau_the_bank() {
+    let mut consortium = Consortium::new();
+    let validator = consortium.validator().await;
+    let bureau = testing::member("nj-bureau", MemberKind::Bureau, "32", None);
+    let admitted = vec![Kind::AdmitMember((&bureau).into())];
+    passed(&mut consortium, &validator, admitted).await;
+    let bank = testing::member("nj-bank", MemberKind::Institution, "32", Some("nj-bureau"));
+    let admit = Action::AdmitMember(wire::AdmitMember {
+        member: Some((&bank).into()),
+    });
+    let (_, tx) = consortium.sign("nj-bureau/admin", admit);
+    let done = validator.commit(tx).await;
+    assert!(matches!(done.outcome(), Outcome::Applied(_)), "{done:?}");
+    let order = one_order(&mut consortium, &validator, ("nj-bank", "nj-bureau")).await;
+    let (_, tx) = consortium.any(77);
+    validator.commit(tx).await;
+
+    let channel = consortium.channel(&validator, "js-bureau", Role::Gateway);
+    let request = wire::GetEvidenceRequest {
+        order: order.to_vec(),
+    };
+    let mut audit = limited!(AuditServiceClient::new(channel));
+    let answer = audit.get_evidence(request).await.unwrap().into_inner();
+    let bundle = answer.bundle.unwrap();
+    // As for a bank of the genesis, and the bank's admission, the proposal to admit its bureau, and the
+    // block that carried that out.
+    assert_eq!((bundle.receipts.len(), bundle.blocks.len()), (10, 2));
+    let findings = evidence::verify(&evidence::encode(&bundle), &consortium.genesis).unwrap();
+    assert!(findings.steps.iter().all(|step| step.signer.is_known()));
+    let open: Vec<_> = (findings.claims.iter())
+        .filter(|claim| claim.standing != Standing::Proven)
+        .collect();
+    assert!(open.is_empty(), "{open:?}");
+    validator.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,7 +374,7 @@ async fn evidence_of_an_order_verifies_against_the_genesis_alone() {
     let observer = consortium
         .observer(vec![validator.upstream("sh-bureau")])
         .await;
-    let order = one_order(&mut consortium, &validator).await;
+    let order = one_order(&mut consortium, &validator, ("js-bank", "sh-bureau")).await;
     // Something comes after, so that not all of it stands in the tip.
     let (_, tx) = consortium.any(77);
     let tip = validator.commit(tx).await.height();

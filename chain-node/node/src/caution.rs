@@ -2,14 +2,19 @@
 //! until the chain has gone past every height at which it can have voted before.
 //!
 //! It can have voted one height above its own last block, and that block's certificate shows that a
-//! quorum stood at most one height below. So the highest of what others say when they are first heard,
-//! and two blocks more, is safe. On a chain without any block there is nothing to forget: a consortium
-//! that begins does not wait, and neither does a single validator.
+//! quorum stood at most one height below. Once enough others were heard, where those stood that a
+//! minority cannot have invented, and two blocks more, is safe. Of n validators with quorum q at most n - q
+//! lie: so the highest n - q of what is said are left out, and so many are heard that one of the quorum is
+//! among the rest, whoever of them is. On a chain without any block there is nothing to forget: a
+//! consortium that begins does not wait, and neither does a single validator.
 
 use std::collections::BTreeMap;
 
 use xinqiao_crypto::KeyId;
-use xinqiao_ledger::{ids::Height, validators::ValidatorSet};
+use xinqiao_ledger::{
+    ids::Height,
+    validators::{Engine, ValidatorSet},
+};
 
 /// How far the chain has to go on above what others stood at.
 const MARGIN: Height = 2;
@@ -55,12 +60,20 @@ impl Caution {
             .filter(|(id, _)| validators.key(id).is_some())
             .map(|(_, height)| *height)
             .collect();
-        // With itself, those that it has heard are a quorum: one of them has seen every decision.
+        // With itself, those that it has heard are a quorum.
         if heard.len() + 1 < validators.quorum() {
             return false;
         }
-        let highest = heard.into_iter().max().unwrap_or(0);
-        if validators.count() > 1 && highest > 0 && tip < highest + MARGIN {
+        let begun = heard.iter().any(|height| *height > 0);
+        let highest = if begun {
+            let Some(highest) = stood_at(heard, validators) else {
+                return false;
+            };
+            highest
+        } else {
+            0
+        };
+        if highest > 0 && tip < highest.saturating_add(MARGIN) {
             return false;
         }
         if highest > 0 {
@@ -74,10 +87,25 @@ impl Caution {
     }
 }
 
+/// The height at which one of every quorum stood that can have decided before; none as long as too few
+/// were heard.
+fn stood_at(mut heard: Vec<Height>, validators: &ValidatorSet) -> Option<Height> {
+    // This many of a quorum may be missing among those that were heard.
+    let spared = validators.count() - validators.quorum();
+    let liars = match validators.engine() {
+        Engine::Bft => spared,
+        Engine::Solo | Engine::Raft => 0,
+    };
+    if heard.len() < spared + 1 + liars {
+        return None;
+    }
+    heard.sort_unstable_by(|one, other| other.cmp(one));
+    heard.get(liars).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use xinqiao_contracts::testing::secret;
-    use xinqiao_ledger::validators::Engine;
 
     use super::*;
 
@@ -112,8 +140,43 @@ mod tests {
         forgot.hears(id("b"), 10);
         forgot.hears(id("c"), 12);
         assert!(!forgot.hears(id("c"), 50), "where it stood at first");
+        assert!(
+            !forgot.may_speak(99, &four),
+            "who has seen its last decision may be the fourth"
+        );
+        // Were it alone, nobody could tell it from a liar.
+        forgot.hears(id("d"), Height::MAX);
         for (tip, may) in [(0, false), (12, false), (13, false), (14, true), (0, true)] {
             assert_eq!(forgot.may_speak(tip, &four), may, "at {tip}");
         }
+    }
+    #[test]
+    fn one_liar_of_four_neither_lengthens_the_silence_nor_shortens_it() {
+        let four = set(Engine::Bft, &["a", "b", "c", "d"]);
+        for (said, from) in [
+            ([10, 12, Height::MAX], 14),
+            ([10, 12, 0], 12),
+            ([0, 0, Height::MAX], 0),
+        ] {
+            let mut forgot = Caution::new(true);
+            for (name, height) in ["b", "c", "d"].into_iter().zip(said) {
+                forgot.hears(id(name), height);
+            }
+            if from > 0 {
+                assert!(!forgot.may_speak(from - 1, &four), "{said:?}");
+            }
+            assert!(forgot.may_speak(from, &four), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_lies_the_highest_counts_and_both_others_of_three_are_heard() {
+        let three = set(Engine::Raft, &["a", "b", "c"]);
+        let mut forgot = Caution::new(true);
+        forgot.hears(id("b"), 5);
+        assert!(!forgot.may_speak(20, &three), "c may have decided with it");
+        forgot.hears(id("c"), 12);
+        assert!(!forgot.may_speak(13, &three));
+        assert!(forgot.may_speak(14, &three));
     }
 }

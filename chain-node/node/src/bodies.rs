@@ -19,8 +19,8 @@ use crate::{intake::Intake, shared::Shared, upstream::verify_ahead};
 /// How far above the next height a body is kept: its proposer may be that much ahead.
 const AHEAD: Height = 1;
 
-/// Bodies kept of one validator at most: several rounds' for the next height and the one after. Nobody
-/// crowds out another's.
+/// Bodies kept of another validator at most: several rounds' for the next height and the one after. Nobody
+/// crowds out another's, nor this validator's own, of which there is one for each round that it leads.
 const KEPT: usize = 8;
 
 /// Why a body is not taken.
@@ -126,6 +126,15 @@ impl Body {
         })
     }
 
+    fn kept(self, from: Option<KeyId>) -> Kept {
+        Kept {
+            from,
+            header: self.header,
+            wire: self.wire,
+            stage: Stage::Waits(self.candidates),
+        }
+    }
+
     /// As the log keeps it.
     pub(crate) fn record(&self) -> Vec<u8> {
         self.wire.encode_to_vec()
@@ -134,7 +143,8 @@ impl Body {
 
 /// A body that is here, and what has become of it.
 pub(crate) struct Kept {
-    from: KeyId,
+    /// Another validator, that it came from.
+    from: Option<KeyId>,
     pub(crate) header: Header,
     pub(crate) wire: Arc<wire::ProposedBody>,
     pub(crate) stage: Stage,
@@ -157,19 +167,28 @@ pub(crate) enum Stage {
 pub(crate) struct Bodies(HashMap<HeaderHash, Kept>);
 
 impl Bodies {
-    /// Keeps a body that came from a validator, if it has room left.
-    pub(crate) fn keep(&mut self, from: KeyId, body: Body, stage: Option<Stage>) {
+    /// Keeps a body that came from another validator, if it has room left.
+    pub(crate) fn keep(&mut self, from: KeyId, body: Body) {
+        let from = Some(from);
         let of_it = self.0.values().filter(|kept| kept.from == from).count();
-        if self.0.contains_key(&body.hash) || of_it >= KEPT {
-            return;
+        if of_it < KEPT {
+            self.0.entry(body.hash).or_insert_with(|| body.kept(from));
         }
+    }
+
+    /// Keeps a body that the log holds: without it what this validator has signed could not be stood for.
+    pub(crate) fn keep_logged(&mut self, body: Body) {
+        self.0.insert(body.hash, body.kept(None));
+    }
+
+    /// Keeps a body that was formed here, by that execution.
+    pub(crate) fn keep_own(&mut self, body: Body, execution: Box<Execution>) {
+        let hash = body.hash;
         let kept = Kept {
-            from,
-            header: body.header,
-            wire: body.wire,
-            stage: stage.unwrap_or(Stage::Waits(body.candidates)),
+            stage: Stage::Stands(execution),
+            ..body.kept(None)
         };
-        self.0.insert(body.hash, kept);
+        self.0.insert(hash, kept);
     }
 
     pub(crate) fn get(&self, hash: &HeaderHash) -> Option<&Kept> {
@@ -185,5 +204,60 @@ impl Bodies {
     /// Forgets bodies up to a height.
     pub(crate) fn forget(&mut self, upto: Height) {
         self.0.retain(|_, kept| kept.header.height > upto);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xinqiao_contracts::testing::key_id;
+    use xinqiao_crypto::sm3;
+    use xinqiao_ledger::ids::ChainId;
+
+    use super::*;
+
+    /// An empty body that differs from those of all other numbers.
+    fn body(number: u64) -> Body {
+        let nothing = sm3(b"");
+        let header = Header {
+            chain: ChainId(nothing),
+            height: 1,
+            parent: HeaderHash(nothing),
+            time: number,
+            tx_count: 0,
+            tx_root: nothing,
+            outcome_root: nothing,
+            state_commitment: nothing,
+            history_root: nothing,
+            validator_set: nothing,
+            next_validators: nothing,
+            proposer: key_id("a"),
+        };
+        Body {
+            hash: header.hash(),
+            wire: Arc::new(wire::ProposedBody::default()),
+            header,
+            candidates: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn nobody_crowds_out_another_s_bodies_nor_this_validator_s_own() {
+        let mut bodies = Bodies::default();
+        let mut kept = |number, from: Option<&str>| {
+            let body = body(number);
+            let hash = body.hash;
+            match from {
+                Some(name) => bodies.keep(key_id(name), body),
+                None => bodies.keep_logged(body),
+            }
+            bodies.get(&hash).is_some()
+        };
+        for number in 0..20 {
+            assert!(kept(number, None), "its own {number}");
+        }
+        for (number, name) in (20..).zip(["a"; 10]) {
+            assert_eq!(kept(number, Some(name)), number < 28, "{number} of {name}");
+        }
+        assert!(kept(30, Some("b")) && kept(31, None));
     }
 }

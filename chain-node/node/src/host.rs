@@ -187,7 +187,7 @@ impl Host {
                 NotTaken::Store(fault) => fault.into(),
             })?;
             if body.header.height == store.tip().height + 1 {
-                bodies.keep(me, body, None);
+                bodies.keep_logged(body);
             }
         }
         let deadline = deadline_of(&store)?;
@@ -500,7 +500,7 @@ impl Host {
                 Told::Message(message) => self.feed(Input::Message { from, message }),
                 Told::Body(body) => {
                     let hash = body.hash;
-                    self.bodies.keep(from, *body, None);
+                    self.bodies.keep(from, *body);
                     if self.bodies.get(&hash).is_some() && self.wanted.remove(&hash).is_some() {
                         self.todo.push_back(Work::Judge(hash));
                     }

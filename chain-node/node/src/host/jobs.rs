@@ -236,8 +236,7 @@ impl Host {
                 let body = Body::built(&execution);
                 let (height, header) = (body.header.height, body.hash);
                 self.log_body(&body);
-                self.bodies
-                    .keep(self.me, body, Some(Stage::Stands(execution)));
+                self.bodies.keep_own(body, execution);
                 self.feed(Input::Built {
                     height,
                     round,

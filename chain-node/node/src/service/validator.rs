@@ -15,7 +15,7 @@ use xinqiao_ledger::{
     malformed::{Malformed, Problem, fixed},
     wire::{self, converse_request::Content, validator_service_server::ValidatorService},
 };
-use xinqiao_rpc::{Fault, PeerIdentity, Reason, Role};
+use xinqiao_rpc::{Fault, FaultView, PeerIdentity, Reason, Role};
 
 use super::failed;
 use crate::{
@@ -111,7 +111,11 @@ impl Validators {
                 saying = said.message() => saying?,
             };
             let Some(saying) = saying else { return Ok(()) };
-            self.hear(from, saying).await?;
+            if let Err(status) = self.hear(from, saying).await {
+                let fault = FaultView::from_status(&status);
+                tracing::warn!(org = peer.org, validator = %from, %fault, "what a validator says is refused, and its conversation ended");
+                return Err(status);
+            }
         }
     }
 
@@ -147,7 +151,6 @@ impl Validators {
     /// A message of the engine with its signatures checked; none if it is not to be believed.
     async fn message(&self, from: KeyId, bytes: Vec<u8>) -> Result<Option<Told>, Status> {
         let message = AnyMessage::decode(&bytes).map_err(|fault| {
-            tracing::warn!(validator = %from, %fault, "a validator sends what is no message");
             fault::malformed(Malformed::new(
                 "message",
                 Problem::Undecodable(fault.to_string()),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod agreement;
+mod babble;
 mod consortium;
 mod crash;
 mod governance;

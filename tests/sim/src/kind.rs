@@ -6,8 +6,9 @@ use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
     ids::{ChainId, Height},
     validators,
-    vote::Statement,
+    vote::{Statement, VoteKind},
 };
+use xinqiao_raft::{Body, Message as RaftMessage, Raft};
 
 use crate::liar::Fault;
 
@@ -22,17 +23,43 @@ pub struct Making {
     pub seed: u64,
 }
 
-/// What a validator stated, by its key.
+/// What a validator stated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stated {
-    /// The validator.
+    /// The validator, by its key.
     pub validator: KeyId,
-    /// The height.
-    pub height: Height,
-    /// The round.
-    pub round: u32,
     /// What.
-    pub statement: Statement,
+    pub said: Said,
+}
+
+/// What validators state, each for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// Something that it signs, and that is evidence if it signs two of a sort.
+    Signed {
+        /// The height.
+        height: Height,
+        /// The round.
+        round: u32,
+        /// What.
+        statement: Statement,
+    },
+    /// For whom it votes in a term.
+    Ballot {
+        /// The first height of the group.
+        since: Height,
+        /// The term.
+        term: u64,
+        /// For whom.
+        candidate: KeyId,
+    },
+    /// That it leads a term.
+    Leads {
+        /// The first height of the group.
+        since: Height,
+        /// The term.
+        term: u64,
+    },
 }
 
 /// A kind of engine.
@@ -52,6 +79,10 @@ pub trait Kind: 'static {
     /// Whether it rests while nothing waits: it writes nothing and says nothing. An engine that does
     /// not may still make no block.
     const RESTS: bool;
+    /// Whether a validator whose clock is far off is one fault among those that it bears.
+    const BEARS_CLOCKS: bool = false;
+    /// The most transactions that a run has.
+    const MOST_TRANSACTIONS: u64 = 40;
 
     /// How many of so many validators may be faulty.
     fn most_faulty(validators: usize) -> usize;
@@ -85,6 +116,7 @@ impl Kind for Byzantine {
     const SET: validators::Engine = validators::Engine::Bft;
     const FAULTS: &'static [Fault] = &[Fault::Silent, Fault::Twins, Fault::Liar];
     const RESTS: bool = true;
+    const BEARS_CLOCKS: bool = true;
 
     fn most_faulty(validators: usize) -> usize {
         validators.saturating_sub(1) / 3
@@ -103,18 +135,87 @@ impl Kind for Byzantine {
         match message {
             BftMessage::Vote(vote) => vec![Stated {
                 validator: vote.message.validator.0,
-                height: vote.message.height,
-                round: vote.message.round,
-                statement: vote.message.statement(),
+                said: Said::Signed {
+                    height: vote.message.height,
+                    round: vote.message.round,
+                    statement: vote.message.statement(),
+                },
             }],
             BftMessage::Proposal(proposal) => vec![Stated {
                 validator: proposal.message.proposer.0,
-                height: proposal.message.height,
-                round: proposal.message.round,
-                statement: proposal.message.statement(),
+                said: Said::Signed {
+                    height: proposal.message.height,
+                    round: proposal.message.round,
+                    statement: proposal.message.statement(),
+                },
             }],
             // They repeat what others stated, each of whom was seen when it did.
             BftMessage::Polka(_) | BftMessage::Round(_) => Vec::new(),
+        }
+    }
+}
+
+/// The crash-fault engine: a minority may be down, and nobody lies.
+#[derive(Debug)]
+pub struct Crash;
+
+impl Kind for Crash {
+    type Message = RaftMessage;
+    type Engine<S: Signer> = Raft<S>;
+
+    const NAME: &'static str = "raft";
+    const SET: validators::Engine = validators::Engine::Raft;
+    const FAULTS: &'static [Fault] = &[Fault::Silent];
+    const RESTS: bool = false;
+    // Its log is cut every few heights, and who falls behind that is sent a point: so long chains.
+    const MOST_TRANSACTIONS: u64 = 400;
+
+    fn most_faulty(validators: usize) -> usize {
+        validators.saturating_sub(1) / 2
+    }
+
+    fn engine<S: Signer>(making: Making, signer: S) -> Raft<S> {
+        Raft::new(making.chain, signer, making.seed)
+    }
+
+    fn stated(message: &RaftMessage) -> Vec<Stated> {
+        match message {
+            RaftMessage::Share(share) => vec![Stated {
+                validator: share.validator,
+                said: Said::Signed {
+                    height: share.height,
+                    round: 0,
+                    statement: Statement::Vote {
+                        kind: VoteKind::Precommit,
+                        header: Some(share.header),
+                    },
+                },
+            }],
+            RaftMessage::Letter(letter) => {
+                let (since, term) = (letter.since, letter.term);
+                let ballot = |candidate| Said::Ballot {
+                    since,
+                    term,
+                    candidate,
+                };
+                let said = match letter.body {
+                    // A candidate votes for itself.
+                    Body::Campaign { pre: false, .. } => ballot(letter.from),
+                    Body::Ballot {
+                        pre: false,
+                        granted: true,
+                        ..
+                    } => ballot(letter.to),
+                    Body::Append { .. } | Body::Heartbeat { .. } | Body::Restore(_) => {
+                        Said::Leads { since, term }
+                    }
+                    _ => return Vec::new(),
+                };
+                vec![Stated {
+                    validator: letter.from,
+                    said,
+                }]
+            }
         }
     }
 }

@@ -5,12 +5,12 @@ use std::{process::ExitCode, time::Instant};
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use xinqiao_sim::{
-    kind::{Alone, Byzantine, Kind},
+    kind::{Alone, Byzantine, Crash, Kind},
     run::{Plan, Report, run},
     scheme::{Cheap, Sm2},
 };
 
-/// Simulates the consensus of a consortium, one run for each seed.
+/// Simulates a consortium, one run for each seed: its consensus alone, or all of it.
 #[derive(Debug, Parser)]
 #[command(name = "xinqiao-sim")]
 struct Args {
@@ -29,6 +29,9 @@ struct Args {
     /// Sign with SM2, as the product does, instead of cheaply.
     #[arg(long)]
     sm2: bool,
+    /// Whole consortiums: real contracts, clients whose consents come and go, and holders that deliver.
+    #[arg(long)]
+    consortium: bool,
 }
 
 /// The engines that can be simulated.
@@ -36,6 +39,8 @@ struct Args {
 enum Which {
     /// Fewer than a third of the validators may be faulty in any way.
     Bft,
+    /// A minority of the validators may crash.
+    Raft,
     /// One validator, whatever number is asked for.
     Solo,
 }
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
     let mut args = Args::parse();
     match args.engine {
         Which::Bft => simulate::<Byzantine>(&args),
+        Which::Raft => simulate::<Crash>(&args),
         Which::Solo => {
             args.nodes = 1;
             simulate::<Alone>(&args)
@@ -59,10 +65,15 @@ fn simulate<K: Kind>(args: &Args) -> ExitCode {
         bar.set_style(style);
     }
     let begin = Instant::now();
-    let (mut heights, mut events, mut accused) = (0, 0, 0);
+    let (mut heights, mut events, mut accused, mut released, mut withheld) = (0, 0, 0, 0, 0);
     let mut round = 0;
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
-        let plan = Plan::of_seed::<K>(seed, usize::from(args.nodes));
+        let nodes = usize::from(args.nodes);
+        let plan = if args.consortium {
+            Plan::consortium_of_seed::<K>(seed, nodes)
+        } else {
+            Plan::of_seed::<K>(seed, nodes)
+        };
         let report: Report = if args.sm2 {
             run::<K, Sm2>(&plan)
         } else {
@@ -71,13 +82,14 @@ fn simulate<K: Kind>(args: &Args) -> ExitCode {
         if let Some(violation) = report.violation {
             bar.abandon();
             let sm2 = if args.sm2 { " --sm2" } else { "" };
+            let whole = if args.consortium { " --consortium" } else { "" };
             eprintln!(
                 "seed {seed}: {} is broken: {}",
                 violation.invariant, violation.what
             );
             eprintln!("{plan:?}");
             eprintln!(
-                "replay: cargo xtask sim --engine {} --seed {seed} --seeds 1 --nodes {}{sm2}",
+                "replay: cargo xtask sim --engine {} --seed {seed} --seeds 1 --nodes {}{sm2}{whole}",
                 K::NAME,
                 args.nodes
             );
@@ -87,12 +99,14 @@ fn simulate<K: Kind>(args: &Args) -> ExitCode {
         events += report.events;
         round = round.max(report.round);
         accused += report.accused.len();
+        released += report.released;
+        withheld += report.withheld;
         bar.inc(1);
     }
     bar.finish_and_clear();
     let seconds = begin.elapsed().as_secs_f64();
     println!(
-        "{}: {} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught",
+        "{}: {} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught, {released} reports released, {withheld} withheld",
         K::NAME,
         args.seeds,
         args.nodes,

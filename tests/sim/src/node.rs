@@ -46,6 +46,10 @@ pub enum Bug {
     AcknowledgeBeforeDisk,
     /// The log is not read after a crash.
     ForgetLog,
+    /// The contracts answer to a revocation and do nothing.
+    IgnoreRevocations,
+    /// Holders let a sealed report leave as soon as its record was handed in.
+    ReleaseEarly,
 }
 
 /// What a node is like.
@@ -198,6 +202,14 @@ impl<K: Kind, C: Scheme> Node<K, C> {
         }
         env.broadcast(self, Packet::Tx(tx));
         self.tell(Input::Work, env);
+    }
+
+    /// A validator can be reached again.
+    pub fn connected(&mut self, validator: usize, env: &mut Env) {
+        if self.is_up() {
+            let validator = env.id(validator);
+            self.tell(Input::Connected { validator }, env);
+        }
     }
 
     /// Something that it waited for has come.
@@ -398,7 +410,7 @@ impl<K: Kind, C: Scheme> Node<K, C> {
     }
 
     fn clock(&self, env: &Env) -> TimeMs {
-        let now = 1_000_000 + env.now() / 1_000;
+        let now = self.genesis.time + 1_000_000 + env.now() / 1_000;
         now.saturating_add_signed(self.traits.clock_ahead_ms)
     }
 
@@ -411,7 +423,10 @@ impl<K: Kind, C: Scheme> Node<K, C> {
             body.push(POISON | height);
         }
         let (clock, proposer) = (self.clock(env), self.traits.key);
-        let candidate = self.tip.extend(body, clock, proposer, &self.sets);
+        let mut candidate = self.tip.extend(body, clock, proposer, &self.sets);
+        if self.traits.poisons && env.dice.permille(100) {
+            candidate.header.state_commitment = candidate.header.tx_root;
+        }
         let header = candidate.header.hash();
         self.disk.keep(header, candidate);
         let built = Input::Built {
@@ -497,7 +512,9 @@ impl<K: Kind, C: Scheme> Node<K, C> {
             self.mempool.remove(tx);
         }
         self.wanted.clear();
-        self.timers.clear();
+        let done = self.tip.height;
+        self.timers
+            .retain(|timer, _| timer.height == 0 || timer.height > done);
         env.observed.committed(self, &block);
         if self.traits.bug == Some(Bug::AcknowledgeBeforeDisk) {
             self.disk.commit_unsynced(block);
@@ -538,6 +555,8 @@ pub trait Seen {
     fn key(&self) -> KeyId;
     /// Its blocks on disk.
     fn blocks(&self) -> &[Block];
+    /// The end of its chain.
+    fn tip(&self) -> &Tip;
 }
 
 impl<K: Kind, C: Scheme> Seen for Node<K, C> {
@@ -555,5 +574,9 @@ impl<K: Kind, C: Scheme> Seen for Node<K, C> {
 
     fn blocks(&self) -> &[Block] {
         self.disk.blocks()
+    }
+
+    fn tip(&self) -> &Tip {
+        &self.tip
     }
 }

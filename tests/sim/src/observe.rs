@@ -4,15 +4,22 @@
 //! [`crate::run`].
 
 use xinqiao_crypto::{Digest, sm3_parts};
-use xinqiao_ledger::vote::Equivocation;
+use xinqiao_ledger::{
+    ids::Height,
+    order::PartRef,
+    outcome::{Event, Outcome},
+    vote::Equivocation,
+    wire::PartStatus,
+};
 
 use crate::{
-    block::Block,
+    block::{Block, Tip},
     invariant::{
         agreement::Agreement, double_sign::DoubleSign, durability::Durability, idle::Idle,
-        validity::Validity,
+        live_consent::LiveConsent, one_leader::OneLeader,
+        record_before_release::RecordBeforeRelease, replicas::Replicas, validity::Validity,
     },
-    kind::Stated,
+    kind::{Said, Stated},
     node::Seen,
 };
 
@@ -35,6 +42,16 @@ pub struct Observed {
     validity: Validity,
     durability: Durability,
     double_sign: DoubleSign,
+    one_leader: OneLeader,
+    replicas: Replicas,
+    record_before_release: RecordBeforeRelease,
+    live_consent: LiveConsent,
+    /// The highest block that an honest validator committed.
+    agreed: Height,
+    /// How many sealed reports left their holders.
+    pub released: u64,
+    /// How many parts were closed because their consent was gone.
+    pub withheld: u64,
     /// What honest nodes wrote and said.
     pub idle: Idle,
     /// The highest round that an honest node said something in.
@@ -54,6 +71,13 @@ impl Observed {
             validity,
             durability: Durability::default(),
             double_sign: DoubleSign::default(),
+            one_leader: OneLeader::default(),
+            replicas: Replicas::default(),
+            record_before_release: RecordBeforeRelease::default(),
+            live_consent: LiveConsent::default(),
+            agreed: 0,
+            released: 0,
+            withheld: 0,
             idle: Idle::default(),
             round: 0,
             accused: Vec::new(),
@@ -126,9 +150,13 @@ impl Observed {
         if self.is_honest(node) {
             self.idle.said();
             for one in stated.iter().filter(|one| one.validator == node.key()) {
-                self.round = self.round.max(one.round);
-                let result = self.double_sign.said(node, one);
+                if let Said::Signed { round, .. } = one.said {
+                    self.round = self.round.max(round);
+                }
+                let result = self.double_sign.said(node, one.said);
                 self.note("no honest double-sign", result);
+                let result = self.one_leader.said(node, one.said);
+                self.note("one leader", result);
             }
         }
     }
@@ -143,7 +171,51 @@ impl Observed {
             let result = self.validity.committed(node, block);
             self.note("validity", result);
             self.durability.committed(node, block);
+            let result = (self.replicas).executed(&format!("node {}", node.id()), node.tip());
+            self.note("determinism", result);
+            self.agreed_on(node.tip(), block);
         }
+    }
+
+    /// What the first honest validator that has a block came to, transaction by transaction.
+    fn agreed_on(&mut self, tip: &Tip, block: &Block) {
+        if tip.height != self.agreed + 1 {
+            return;
+        }
+        self.agreed = tip.height;
+        let Some(books) = &tip.books else { return };
+        let Some(ran) = &books.last else { return };
+        self.record_before_release.agreed(tip);
+        let body = block.candidate.body.iter();
+        for (number, outcome) in body.zip(ran.outcomes.iter().skip(1)) {
+            let tx = books.ledger.tx(*number);
+            self.record_before_release.came_to(tip, &tx, outcome);
+            self.live_consent.came_to(tip, &tx, outcome);
+            if let Outcome::Applied(events) = outcome {
+                let gone = events.iter().filter(|event| {
+                    matches!(event, Event::PartChanged(part)
+                        if part.status() == PartStatus::ConsentRevoked)
+                });
+                self.withheld += gone.count() as u64;
+            }
+        }
+    }
+
+    /// A holder's replica went on by a block.
+    pub fn followed(&mut self, holder: usize, tip: &Tip, block: &Block) {
+        self.trace(block.candidate.header.hash().as_bytes());
+        let result = self.replicas.executed(&format!("holder {holder}"), tip);
+        self.note("determinism", result);
+    }
+
+    /// A holder whose replica stands there let bytes of that digest leave.
+    pub fn released(&mut self, part: PartRef, bytes: Digest, replica: &Tip) {
+        self.trace(bytes.as_bytes());
+        self.released += 1;
+        let result = (self.record_before_release).released(part, bytes, replica);
+        self.note("record before release", result.map(drop));
+        let result = self.live_consent.released(part);
+        self.note("no release without live consent", result);
     }
 
     /// A node holds evidence against a validator.

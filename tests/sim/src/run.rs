@@ -8,7 +8,10 @@ use xinqiao_ledger::{ids::ChainId, vote::Equivocation};
 
 use crate::{
     block::{Block, Tip, Tx},
+    books::Ledger,
+    clients::{SOURCES, errands, founding},
     dice::Dice,
+    holder::{Holder, Wait},
     invariant::{liveness::Liveness, validity::Validity},
     kind::Kind,
     liar::{Fault, Liar},
@@ -56,6 +59,11 @@ pub struct Plan {
     pub set_changes: bool,
     /// How many transactions are submitted.
     pub transactions: u64,
+    /// By how many milliseconds the last validator's clock is off, far beyond what blocks may be.
+    pub stray_clock: Option<i64>,
+    /// Whether transactions mean something: a consortium founds itself, its members and subjects use
+    /// it, and holders deliver. Then `transactions` counts nothing.
+    pub consortium: bool,
 }
 
 impl Plan {
@@ -71,7 +79,7 @@ impl Plan {
         // Those that remain have to bear the faults too.
         let set_changes =
             validators > 1 && faults.len() <= K::most_faulty(validators - 1) && dice.permille(400);
-        Self {
+        let mut plan = Self {
             seed,
             validators,
             faults,
@@ -90,7 +98,24 @@ impl Plan {
                 cut: None,
             },
             cuts: dice.permille(500),
-            transactions: dice.between(5, 40),
+            transactions: dice.between(5, K::MOST_TRANSACTIONS),
+            stray_clock: None,
+            consortium: false,
+        };
+        let others = validators - usize::from(set_changes);
+        if K::BEARS_CLOCKS && plan.faults.len() < K::most_faulty(others) && dice.permille(400) {
+            let off = dice.between(15_000, 3_600_000) as i64;
+            plan.stray_clock = Some(if dice.permille(500) { off } else { -off });
+        }
+        plan
+    }
+
+    /// As [`Plan::of_seed`], with the contracts, clients and holders.
+    pub fn consortium_of_seed<K: Kind>(seed: u64, validators: usize) -> Self {
+        Self {
+            consortium: true,
+            set_changes: false,
+            ..Self::of_seed::<K>(seed, validators)
         }
     }
 }
@@ -110,6 +135,10 @@ pub struct Report {
     pub round: u32,
     /// How many events there were.
     pub events: u64,
+    /// How many sealed reports left their holders.
+    pub released: u64,
+    /// How many parts were closed because their consent was gone.
+    pub withheld: u64,
 }
 
 #[derive(Debug)]
@@ -124,9 +153,26 @@ enum Event {
         life: u64,
         what: Later,
     },
+    /// A packet comes to a holder.
+    Hand {
+        holder: usize,
+        packet: Packet,
+    },
+    /// Something that a holder waited for.
+    Wait {
+        holder: usize,
+        life: u64,
+        what: Wait,
+    },
+    StartHolder(usize),
     Submit(Tx),
     CrashSomebody,
     Start(usize),
+    /// A node's host sees a connection to a validator come up.
+    Connected {
+        node: usize,
+        validator: usize,
+    },
     Cut,
     Join,
 }
@@ -136,6 +182,8 @@ struct Run<'a, K: Kind, C: Scheme> {
     env: Env,
     agenda: Agenda<Event>,
     nodes: Vec<Node<K, C>>,
+    holders: Vec<Holder<C>>,
+    ledger: Option<Rc<Ledger>>,
     liars: BTreeMap<usize, Liar<C>>,
     /// For each pair of twins: which of the others the first one talks to.
     twins_talk: BTreeMap<usize, u64>,
@@ -161,13 +209,22 @@ pub fn run<K: Kind, C: Scheme>(plan: &Plan) -> Report {
         accused,
         round: run.env.observed.round,
         events: run.events,
+        released: run.env.observed.released,
+        withheld: run.env.observed.withheld,
     }
 }
 
 impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
     fn new(plan: &'a Plan) -> Self {
-        let chain = ChainId(sm3(b"simulation"));
-        let genesis = Tip::genesis(chain);
+        let ledger = plan.consortium.then(|| {
+            let deaf = plan.bug == Some(Bug::IgnoreRevocations);
+            Rc::new(Ledger::new(K::SET, plan.validators, deaf))
+        });
+        let genesis = match &ledger {
+            Some(ledger) => Tip::founded(Rc::clone(ledger)),
+            None => Tip::genesis(ChainId(sm3(b"simulation"))),
+        };
+        let chain = genesis.chain;
         let keys: Vec<_> = (0..plan.validators).map(|i| *key(i).public()).collect();
         let ids: Vec<KeyId> = keys.iter().map(|key| key.id()).collect();
         let sets = Rc::new(Sets::new(K::SET, &keys, plan.set_changes));
@@ -191,16 +248,19 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         for validator in 0..plan.validators {
             let fault = plan.faults.get(validator).copied();
             let skewed = env.dice.permille(300);
+            let stray = plan
+                .stray_clock
+                .filter(|_| validator + 1 == plan.validators);
             let traits = Traits {
                 validator,
                 key: env.ids[validator],
                 impatient: plan.impatient,
                 seed: env.dice.bits(),
                 poisons: fault == Some(Fault::Liar),
-                clock_ahead_ms: if skewed {
-                    env.dice.between(0, 8_000) as i64 - 4_000
-                } else {
-                    0
+                clock_ahead_ms: match stray {
+                    Some(off) => off,
+                    None if skewed => env.dice.between(0, 8_000) as i64 - 4_000,
+                    None => 0,
                 },
                 clock_rate: env.dice.between(950, 1_050),
                 bug: if fault.is_none() { plan.bug } else { None },
@@ -230,11 +290,21 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
                 twins_talk.insert(validator, env.dice.bits());
             }
         }
+        let sources = ledger.iter().flat_map(|_| SOURCES).enumerate();
+        let holders = sources.map(|(id, source)| {
+            let early = plan.bug == Some(Bug::ReleaseEarly);
+            let (sets, verifier) = (Rc::clone(&sets), Rc::clone(&verifier));
+            let address = plan.validators + id;
+            Holder::new(id, address, source, early, genesis.clone(), sets, verifier)
+        });
+        let holders = holders.collect();
         Self {
             plan,
             env,
             agenda: Agenda::new(),
             nodes,
+            holders,
+            ledger,
             liars,
             twins_talk,
             network: plan.network.clone(),
@@ -257,11 +327,11 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
             self.agenda.add(0, Event::Start(node));
         }
         self.silence(SECOND)?;
+        self.found()?;
         let begin = self.env.now_us;
         let chaos = self.plan.chaos_s * SECOND;
-        for tx in 1..=self.plan.transactions {
-            let at = begin + self.env.dice.below(chaos);
-            self.agenda.add(at, Event::Submit(tx));
+        for (tx, after) in self.errands(chaos) {
+            self.agenda.add(begin + after, Event::Submit(tx));
             self.liveness.submitted(tx);
         }
         if self.plan.crash_every_ms > 0 {
@@ -280,6 +350,42 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         self.silence(QUIET)
     }
 
+    /// A consortium founds itself while nobody crashes and the network works; liars lie already.
+    fn found(&mut self) -> Result<(), Violation> {
+        let Some(ledger) = &self.ledger else {
+            return Ok(());
+        };
+        for tx in founding(ledger) {
+            self.liveness.submitted(tx);
+            for node in &mut self.nodes {
+                node.submit(tx, &mut self.env);
+            }
+        }
+        for holder in 0..self.holders.len() {
+            self.agenda.add(self.env.now_us, Event::StartHolder(holder));
+        }
+        self.dispatch();
+        let power_cuts = std::mem::take(&mut self.env.power_cuts);
+        self.network = Network::healed();
+        self.live()?;
+        self.network = self.plan.network.clone();
+        self.env.power_cuts = power_cuts;
+        Ok(())
+    }
+
+    /// What clients hand in while chaos reigns, and how long after its beginning.
+    fn errands(&mut self, chaos: u64) -> BTreeMap<Tx, u64> {
+        match &self.ledger {
+            Some(ledger) => {
+                let now = ledger.time + 1_000_000 + self.env.now_us / 1_000;
+                errands(ledger, chaos, now, &mut self.env.dice)
+            }
+            None => (1..=self.plan.transactions)
+                .map(|tx| (tx, self.env.dice.below(chaos)))
+                .collect(),
+        }
+    }
+
     /// Everything works from here on, but liars go on lying.
     fn heal(&mut self) {
         self.chaos = false;
@@ -289,6 +395,9 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         for node in 0..self.nodes.len() {
             self.agenda.add(now, Event::Start(node));
         }
+        for holder in 0..self.holders.len() {
+            self.agenda.add(now, Event::StartHolder(holder));
+        }
     }
 
     fn live(&mut self) -> Result<(), Violation> {
@@ -296,7 +405,9 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         loop {
             let step = self.env.now_us + SECOND;
             self.until(step)?;
-            match self.liveness.reached(self.honest().map(|node| &node.tip)) {
+            let honest = self.honest().map(|node| &node.tip);
+            let all = honest.chain(self.holders.iter().map(|holder| &holder.tip));
+            match self.liveness.reached(all) {
                 Ok(()) => return Ok(()),
                 Err(what) if self.env.now_us >= deadline => {
                     return Err(Violation {
@@ -347,6 +458,20 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
                     node.later(what, &mut self.env);
                 }
             }
+            Event::Hand { holder, packet } => {
+                self.holders[holder].receive(&packet, &mut self.env);
+            }
+            Event::Wait { holder, life, what } => {
+                let holder = &mut self.holders[holder];
+                if holder.life == life && holder.is_up {
+                    holder.waited(what, &mut self.env);
+                }
+            }
+            Event::StartHolder(holder) => {
+                if !self.holders[holder].is_up {
+                    self.holders[holder].start(&mut self.env);
+                }
+            }
             Event::Submit(tx) => {
                 if !self.env.observed.has_committed(tx) {
                     let node = self.env.dice.index(self.nodes.len());
@@ -357,10 +482,18 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
                 }
             }
             Event::CrashSomebody if self.chaos => {
-                let node = self.env.dice.index(self.nodes.len());
+                let some = self.env.dice.index(self.nodes.len() + self.holders.len());
                 let all = self.env.dice.permille(100);
-                for node in (0..self.nodes.len()).filter(|one| all || *one == node) {
+                for node in (0..self.nodes.len()).filter(|one| all || *one == some) {
                     self.crash(node);
+                }
+                for holder in 0..self.holders.len() {
+                    if all || self.nodes.len() + holder == some {
+                        self.holders[holder].crash();
+                        let back = self.env.dice.between(10_000, 2 * SECOND);
+                        let at = self.env.now_us + back;
+                        self.agenda.add(at, Event::StartHolder(holder));
+                    }
                 }
                 let next = self
                     .env
@@ -372,16 +505,28 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
             Event::Start(node) => {
                 if !self.nodes[node].is_up() {
                     self.nodes[node].start(&mut self.env);
+                    for other in 0..self.nodes.len() {
+                        self.connect(node, other);
+                    }
                 }
             }
+            Event::Connected { node, validator } => {
+                self.nodes[node].connected(validator, &mut self.env);
+            }
             Event::Cut if self.chaos => {
-                let side = (0..self.plan.validators).map(|_| self.env.dice.permille(500));
+                let addresses = self.plan.validators + self.holders.len();
+                let side = (0..addresses).map(|_| self.env.dice.permille(500));
                 self.network.cut = Some(side.collect());
                 let long = self.env.dice.between(SECOND / 5, 4 * SECOND);
                 self.agenda.add(self.env.now_us + long, Event::Join);
             }
             Event::Join if self.chaos => {
                 self.network.cut = None;
+                for one in 0..self.nodes.len() {
+                    for other in 0..one {
+                        self.connect(one, other);
+                    }
+                }
                 let pause = self.env.dice.between(SECOND / 5, 2 * SECOND);
                 self.agenda.add(self.env.now_us + pause, Event::Cut);
             }
@@ -397,6 +542,21 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         }
     }
 
+    /// Two nodes reach each other again. Not every host notices: a connection may look as if it had
+    /// been up all the time.
+    fn connect(&mut self, one: usize, other: usize) {
+        let validator = |node: usize| self.nodes[node].traits.validator;
+        if validator(one) == validator(other) || !self.nodes[other].is_up() {
+            return;
+        }
+        for (node, validator) in [(one, validator(other)), (other, validator(one))] {
+            if self.env.dice.permille(700) {
+                let at = self.env.now_us + self.env.dice.below(20_000);
+                self.agenda.add(at, Event::Connected { node, validator });
+            }
+        }
+    }
+
     /// Does what nodes asked for.
     fn dispatch(&mut self) {
         for action in std::mem::take(&mut self.env.actions) {
@@ -407,6 +567,20 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
                     for to in (0..self.plan.validators).filter(|to| *to != own) {
                         self.send(node, to, &packet);
                     }
+                }
+                Action::SendAs {
+                    address,
+                    to,
+                    packet,
+                } => self.carry(address, to, &packet),
+                Action::Wait {
+                    holder,
+                    life,
+                    after_us,
+                    what,
+                } => {
+                    let at = self.env.now_us + after_us;
+                    self.agenda.add(at, Event::Wait { holder, life, what });
                 }
                 Action::PowerOff { node } => self.crash(node),
                 Action::Later {
@@ -450,17 +624,27 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
             liar.remember(packet, &mut self.env.dice);
         }
         for packet in packets {
-            for delay in self.network.deliveries(from, to, &mut self.env.dice) {
-                let at = self.env.now_us + delay;
-                for (to, _) in self
-                    .nodes
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, node)| node.traits.validator == to)
-                {
-                    let packet = packet.clone();
-                    self.agenda.add(at, Event::Deliver { to, from, packet });
-                }
+            self.carry(from, to, &packet);
+        }
+    }
+
+    /// What the network makes of a packet from one address to another.
+    fn carry(&mut self, from: usize, to: usize, packet: &Packet) {
+        for delay in self.network.deliveries(from, to, &mut self.env.dice) {
+            let at = self.env.now_us + delay;
+            if let Some(holder) = to.checked_sub(self.plan.validators) {
+                let packet = packet.clone();
+                self.agenda.add(at, Event::Hand { holder, packet });
+                continue;
+            }
+            for (to, _) in self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(_, node)| node.traits.validator == to)
+            {
+                let packet = packet.clone();
+                self.agenda.add(at, Event::Deliver { to, from, packet });
             }
         }
     }

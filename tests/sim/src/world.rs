@@ -10,6 +10,7 @@ use xinqiao_ledger::ids::{HeaderHash, Height};
 use crate::{
     block::{Block, Candidate, Tx},
     dice::Dice,
+    holder::Wait,
     kind::Kind,
     node::Node,
     observe::Observed,
@@ -87,6 +88,18 @@ pub(crate) enum Action {
     PowerOff {
         node: usize,
     },
+    /// From an address that is no validator's.
+    SendAs {
+        address: usize,
+        to: usize,
+        packet: Packet,
+    },
+    Wait {
+        holder: usize,
+        life: u64,
+        after_us: u64,
+        what: Wait,
+    },
     Later {
         node: usize,
         life: u64,
@@ -144,6 +157,25 @@ impl Env {
         self.actions.push(Action::Broadcast { node, packet });
     }
 
+    /// Sends to a validator from an address that is no validator's.
+    pub fn send_as(&mut self, address: usize, to: usize, packet: Packet) {
+        self.actions.push(Action::SendAs {
+            address,
+            to,
+            packet,
+        });
+    }
+
+    /// Comes back to a holder after a time, in microseconds.
+    pub fn wait(&mut self, holder: usize, life: u64, after_us: u64, what: Wait) {
+        self.actions.push(Action::Wait {
+            holder,
+            life,
+            after_us,
+            what,
+        });
+    }
+
     /// The node's power fails.
     pub fn power_off<K: Kind, C: Scheme>(&mut self, node: &Node<K, C>) {
         self.actions.push(Action::PowerOff { node: node.id });
@@ -171,7 +203,7 @@ pub struct Network {
     pub loss: u64,
     /// How many of a thousand packets come twice.
     pub twice: u64,
-    /// On which side of a cut each validator is, if there is one.
+    /// On which side of a cut each address is, if there is one.
     pub cut: Option<Vec<bool>>,
 }
 

@@ -3,7 +3,7 @@
 
 use xinqiao_sim::{
     invariant::determinism,
-    kind::{Alone, Byzantine, Kind},
+    kind::{Alone, Byzantine, Crash, Kind},
     liar::Fault,
     run::{Plan, Report, run},
     scheme::{Cheap, Scheme, Sm2},
@@ -16,8 +16,9 @@ fn holds<C: Scheme>(plan: &Plan) -> Report {
 fn holds_with<K: Kind, C: Scheme>(plan: &Plan) -> Report {
     let report = run::<K, C>(plan);
     if let Some(violation) = &report.violation {
+        let whole = if plan.consortium { " --consortium" } else { "" };
         panic!(
-            "{} is broken: {}; {plan:?}; replay: cargo xtask sim --engine {} --seed {} --seeds 1 --nodes {}",
+            "{} is broken: {}; {plan:?}; replay: cargo xtask sim --engine {} --seed {} --seeds 1 --nodes {}{whole}",
             violation.invariant,
             violation.what,
             K::NAME,
@@ -43,12 +44,57 @@ fn seven_validators_hold_every_invariant() {
 }
 
 #[test]
+fn a_clock_an_hour_off_counts_as_one_fault_and_harms_nobody_else() {
+    for seed in 300..320 {
+        let mut plan = Plan::of_seed::<Byzantine>(seed, 7);
+        plan.faults.truncate(1);
+        plan.set_changes = false;
+        plan.stray_clock = Some([-3_600_000, 3_600_000][seed as usize % 2]);
+        holds::<Cheap>(&plan);
+    }
+}
+
+#[test]
+fn three_and_five_validators_under_raft_hold_every_invariant() {
+    for (validators, seeds) in [(3, 60), (5, 20)] {
+        for seed in 1..=seeds {
+            holds_with::<Crash, Cheap>(&Plan::of_seed::<Crash>(seed, validators));
+        }
+    }
+}
+
+#[test]
+fn a_consortium_delivers_what_is_recorded_and_consented_to_and_nothing_else() {
+    let mut reports = Vec::new();
+    for seed in 1..=40 {
+        let plan = Plan::consortium_of_seed::<Byzantine>(seed, 4);
+        reports.push(holds::<Cheap>(&plan));
+    }
+    for seed in 1..=5 {
+        let plan = Plan::consortium_of_seed::<Byzantine>(seed, 7);
+        reports.push(holds::<Cheap>(&plan));
+    }
+    for seed in 1..=20 {
+        let plan = Plan::consortium_of_seed::<Crash>(seed, 3);
+        reports.push(holds_with::<Crash, Cheap>(&plan));
+    }
+    // What happened is what the invariants are about.
+    let sum = |count: fn(&Report) -> u64| reports.iter().map(count).sum::<u64>();
+    let (released, withheld) = (sum(|one| one.released), sum(|one| one.withheld));
+    assert!(
+        released > 100 && withheld > 20,
+        "{released} released, {withheld} withheld"
+    );
+}
+
+#[test]
 fn every_fault_alone_is_borne_and_who_contradicts_itself_in_public_is_caught() {
     let mut caught = 0;
     for &fault in Byzantine::FAULTS {
         for seed in 100..108 {
             let mut plan = Plan::of_seed::<Byzantine>(seed, 4);
             plan.faults = vec![fault];
+            plan.stray_clock = None;
             plan.set_changes = false;
             let report = holds::<Cheap>(&plan);
             assert!(fault != Fault::Silent || report.accused.is_empty());
@@ -68,6 +114,7 @@ fn a_validator_that_leaves_and_returns_is_missed_by_nobody() {
         for seed in 200..206 {
             let mut plan = Plan::of_seed::<Byzantine>(seed, validators);
             plan.faults.clone_from(&faults);
+            plan.stray_clock = None;
             plan.set_changes = true;
             holds::<Cheap>(&plan);
         }
@@ -98,6 +145,7 @@ fn sm2_signs_what_the_engine_says_it_signs() {
         plan.transactions = 4;
         plan.chaos_s = 2;
         plan.faults = vec![Fault::Liar];
+        plan.stray_clock = None;
         plan.set_changes = false;
         holds::<Sm2>(&plan);
     }
@@ -110,5 +158,9 @@ fn a_seed_is_a_run() {
             .expect("deterministic");
         let other = run::<Byzantine, Cheap>(&Plan::of_seed::<Byzantine>(seed + 10, 4));
         assert_ne!(first.trace, other.trace, "the trace says what happened");
+        determinism::check::<Crash, Cheap>(&Plan::of_seed::<Crash>(seed, 3))
+            .expect("deterministic");
+        let consortium = Plan::consortium_of_seed::<Byzantine>(seed, 4);
+        determinism::check::<Byzantine, Cheap>(&consortium).expect("deterministic");
     }
 }

@@ -1,7 +1,9 @@
 //! Liveness: once the network heals and every honest node runs, every transaction is committed by
-//! every honest node within a bounded time, whatever the liars do.
+//! every honest node within a bounded time, and every order is answered, whatever the liars do.
 
 use std::collections::BTreeSet;
+
+use xinqiao_contracts::query;
 
 use crate::block::{Tip, Tx};
 
@@ -26,6 +28,13 @@ impl Liveness {
                 "{missing} of {} transactions are not committed",
                 self.0.len()
             ));
+        }
+        if let Some(books) = &first.books {
+            let open = query::open_orders(&books.state, None, 1);
+            let (open, _) = open.expect("a map in memory does not fail");
+            if let Some(order) = open.first() {
+                return Err(format!("order {} is not answered", order.order));
+            }
         }
         match tips.find(|tip| tip.height != first.height) {
             None => Ok(()),

@@ -55,9 +55,11 @@ enum Task {
     },
     /// Run what CI runs: formatting, clippy, buf lint, tests; changes no file
     Check,
-    /// Run the seeded simulation of consensus and print seeds/s; a seed that fails is named with the command that
+    /// Run the seeded simulation of a consortium and print seeds/s; a seed that fails is named with the command that
     /// replays it
-    #[command(after_help = "ARGS go to the simulator; `cargo xtask sim -- --help` lists them.")]
+    #[command(
+        after_help = "ARGS go to the simulator: `--engine raft --nodes 3`, say, or `--consortium` for runs with contracts and holders; `cargo xtask sim -- --help` lists them."
+    )]
     Sim {
         /// Arguments of the simulator
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

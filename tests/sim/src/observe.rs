@@ -46,7 +46,7 @@ pub struct Observed {
     replicas: Replicas,
     record_before_release: RecordBeforeRelease,
     live_consent: LiveConsent,
-    /// The highest block that an honest validator committed.
+    /// The highest block that an honest validator or a holder has.
     agreed: Height,
     /// How many sealed reports left their holders.
     pub released: u64,
@@ -177,7 +177,7 @@ impl Observed {
         }
     }
 
-    /// What the first honest validator that has a block came to, transaction by transaction.
+    /// What the first replica that has a certified block came to, transaction by transaction.
     fn agreed_on(&mut self, tip: &Tip, block: &Block) {
         if tip.height != self.agreed + 1 {
             return;
@@ -204,8 +204,15 @@ impl Observed {
     /// A holder's replica went on by a block.
     pub fn followed(&mut self, holder: usize, tip: &Tip, block: &Block) {
         self.trace(block.candidate.header.hash().as_bytes());
+        let result = self.validity.certified(block);
+        self.note(
+            "validity",
+            result.map_err(|why| format!("holder {holder}: {why}")),
+        );
         let result = self.replicas.executed(&format!("holder {holder}"), tip);
         self.note("determinism", result);
+        // A holder may have a block before any honest validator: certified is certified.
+        self.agreed_on(tip, block);
     }
 
     /// A holder whose replica stands there let bytes of that digest leave.

@@ -51,8 +51,14 @@ impl Validity {
             return Err(format!("node {}, height {height}: {why}", node.id()));
         }
         tip.advance(&block.candidate);
-        (self.certificate)(block)
-            .map_err(|why| format!("node {}, height {height}: {why}", node.id()))
+        self.certified(block)
+            .map_err(|why| format!("node {}, {why}", node.id()))
+    }
+
+    /// Whether a third party finds the block certified.
+    pub fn certified(&self, block: &Block) -> Result<(), String> {
+        let height = block.candidate.header.height;
+        (self.certificate)(block).map_err(|why| format!("height {height}: {why}"))
     }
 
     /// Who is accused, if the evidence proves it.

@@ -59,6 +59,8 @@ pub enum Said {
         since: Height,
         /// The term.
         term: u64,
+        /// Whether it says that its log begins after what the follower needs.
+        points: bool,
     },
 }
 
@@ -207,7 +209,12 @@ impl Kind for Crash {
                         ..
                     } => ballot(letter.to),
                     Body::Append { .. } | Body::Heartbeat { .. } | Body::Restore(_) => {
-                        Said::Leads { since, term }
+                        let points = matches!(letter.body, Body::Restore(_));
+                        Said::Leads {
+                            since,
+                            term,
+                            points,
+                        }
                     }
                     _ => return Vec::new(),
                 };

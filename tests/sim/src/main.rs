@@ -65,7 +65,8 @@ fn simulate<K: Kind>(args: &Args) -> ExitCode {
         bar.set_style(style);
     }
     let begin = Instant::now();
-    let (mut heights, mut events, mut accused, mut released, mut withheld) = (0, 0, 0, 0, 0);
+    let (mut heights, mut events, mut accused, mut released, mut withheld, mut points) =
+        (0, 0, 0, 0, 0, 0);
     let mut round = 0;
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
         let nodes = usize::from(args.nodes);
@@ -101,12 +102,13 @@ fn simulate<K: Kind>(args: &Args) -> ExitCode {
         accused += report.accused.len();
         released += report.released;
         withheld += report.withheld;
+        points += report.points;
         bar.inc(1);
     }
     bar.finish_and_clear();
     let seconds = begin.elapsed().as_secs_f64();
     println!(
-        "{}: {} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught, {released} reports released, {withheld} withheld",
+        "{}: {} seeds of {} validators hold: {:.1} seeds/s, {heights} blocks, {events} events, highest round {round}, {accused} validators caught, {released} reports released, {withheld} withheld, {points} points sent",
         K::NAME,
         args.seeds,
         args.nodes,

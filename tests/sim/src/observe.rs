@@ -52,6 +52,8 @@ pub struct Observed {
     pub released: u64,
     /// How many parts were closed because their consent was gone.
     pub withheld: u64,
+    /// How often a leader told a follower that its log begins later.
+    pub points: u64,
     /// What honest nodes wrote and said.
     pub idle: Idle,
     /// The highest round that an honest node said something in.
@@ -78,6 +80,7 @@ impl Observed {
             agreed: 0,
             released: 0,
             withheld: 0,
+            points: 0,
             idle: Idle::default(),
             round: 0,
             accused: Vec::new(),
@@ -150,8 +153,10 @@ impl Observed {
         if self.is_honest(node) {
             self.idle.said();
             for one in stated.iter().filter(|one| one.validator == node.key()) {
-                if let Said::Signed { round, .. } = one.said {
-                    self.round = self.round.max(round);
+                match one.said {
+                    Said::Signed { round, .. } => self.round = self.round.max(round),
+                    Said::Leads { points: true, .. } => self.points += 1,
+                    Said::Leads { .. } | Said::Ballot { .. } => {}
                 }
                 let result = self.double_sign.said(node, one.said);
                 self.note("no honest double-sign", result);

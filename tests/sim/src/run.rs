@@ -55,7 +55,7 @@ pub struct Plan {
     pub network: Network,
     /// Whether the network is cut in two now and then.
     pub cuts: bool,
-    /// Whether the last validator leaves and returns every few heights.
+    /// Whether validators leave and return, one at a time.
     pub set_changes: bool,
     /// How many transactions are submitted.
     pub transactions: u64,
@@ -139,6 +139,8 @@ pub struct Report {
     pub released: u64,
     /// How many parts were closed because their consent was gone.
     pub withheld: u64,
+    /// How often raft's leader told a follower that its log begins later.
+    pub points: u64,
 }
 
 #[derive(Debug)]
@@ -211,6 +213,7 @@ pub fn run<K: Kind, C: Scheme>(plan: &Plan) -> Report {
         events: run.events,
         released: run.env.observed.released,
         withheld: run.env.observed.withheld,
+        points: run.env.observed.points,
     }
 }
 
@@ -227,7 +230,9 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         let chain = genesis.chain;
         let keys: Vec<_> = (0..plan.validators).map(|i| *key(i).public()).collect();
         let ids: Vec<KeyId> = keys.iter().map(|key| key.id()).collect();
-        let sets = Rc::new(Sets::new(K::SET, &keys, plan.set_changes));
+        let mut changes = Dice::new(plan.seed ^ 0x5e75);
+        let changes = plan.set_changes.then_some(&mut changes);
+        let sets = Rc::new(Sets::new(K::SET, &keys, changes));
         let verifier = Rc::new(C::verifier(plan.validators));
         let honest = (0..plan.validators)
             .map(|i| i >= plan.faults.len())
@@ -343,7 +348,7 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         }
         self.until(begin + chaos)?;
         self.heal();
-        self.live()?;
+        self.live(&[])?;
         self.lying = false;
         let end = self.env.now_us + QUIET;
         self.until(end)?;
@@ -355,19 +360,16 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         let Some(ledger) = &self.ledger else {
             return Ok(());
         };
-        for tx in founding(ledger) {
-            self.liveness.submitted(tx);
-            for node in &mut self.nodes {
-                node.submit(tx, &mut self.env);
-            }
+        let founding = founding(ledger);
+        for tx in &founding {
+            self.liveness.submitted(*tx);
         }
         for holder in 0..self.holders.len() {
             self.agenda.add(self.env.now_us, Event::StartHolder(holder));
         }
-        self.dispatch();
         let power_cuts = std::mem::take(&mut self.env.power_cuts);
         self.network = Network::healed();
-        self.live()?;
+        self.live(&founding)?;
         self.network = self.plan.network.clone();
         self.env.power_cuts = power_cuts;
         Ok(())
@@ -400,9 +402,16 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         }
     }
 
-    fn live(&mut self) -> Result<(), Violation> {
+    /// Everything is committed within a bounded time; those are told every validator again and again.
+    fn live(&mut self, told: &[Tx]) -> Result<(), Violation> {
         let deadline = self.env.now_us + LIVENESS;
         loop {
+            for node in &mut self.nodes {
+                for tx in told {
+                    node.submit(*tx, &mut self.env);
+                }
+            }
+            self.dispatch();
             let step = self.env.now_us + SECOND;
             self.until(step)?;
             let honest = self.honest().map(|node| &node.tip);
@@ -537,7 +546,8 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
     fn crash(&mut self, node: usize) {
         if self.chaos && self.nodes[node].is_up() {
             self.nodes[node].crash(&mut self.env);
-            let back = self.env.dice.between(10_000, 2 * SECOND);
+            let longest = if self.env.dice.permille(200) { 8 } else { 2 };
+            let back = self.env.dice.between(10_000, longest * SECOND);
             self.agenda.add(self.env.now_us + back, Event::Start(node));
         }
     }

@@ -6,42 +6,57 @@ use xinqiao_ledger::{
     validators::{Engine, ValidatorSet},
 };
 
-/// How many heights a set stays in force, where sets change.
-const HEIGHTS: Height = 3;
+use crate::dice::Dice;
 
-/// The sets of a run: always all validators, or every few heights the last one leaves or returns.
+/// How many times sets change at most; the last one stays.
+const CHANGES: usize = 60;
+
+/// The sets of a run: always all validators, or again and again one leaves, another for it, or all are
+/// there.
 #[derive(Debug)]
-pub struct Sets {
-    all: ValidatorSet,
-    without_last: Option<ValidatorSet>,
-}
+pub struct Sets(Vec<(Height, ValidatorSet)>);
 
 impl Sets {
-    /// The sets over those keys.
-    pub fn new(engine: Engine, keys: &[PublicKey], changes: bool) -> Self {
-        let set = |keys: &[PublicKey]| {
-            ValidatorSet::new(engine, keys.to_vec(), DistinguishingId::default())
+    /// The sets over those keys; they change if chance is given.
+    pub fn new(engine: Engine, keys: &[PublicKey], changes: Option<&mut Dice>) -> Self {
+        let set = |left: Option<usize>| {
+            let there = keys
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| Some(*place) != left);
+            let there = there.map(|(_, key)| *key);
+            ValidatorSet::new(engine, there, DistinguishingId::default())
                 .expect("simulated validators differ")
         };
-        Self {
-            all: set(keys),
-            without_last: changes.then(|| set(&keys[..keys.len() - 1])),
+        let mut sets = vec![(1, set(None))];
+        if let Some(dice) = changes {
+            let (mut since, mut left) = (1, None);
+            for _ in 0..CHANGES {
+                // Some sets stay long enough for a log to be cut.
+                let longest = if dice.permille(200) { 60 } else { 6 };
+                since += dice.between(1, longest);
+                let other = dice.permille(600).then(|| dice.index(keys.len()));
+                if other != left {
+                    left = other;
+                    sets.push((since, set(left)));
+                }
+            }
         }
+        Self(sets)
     }
 
     /// The first height at which the set of a height is in force without a break.
     pub fn since(&self, height: Height) -> Height {
-        match &self.without_last {
-            Some(_) => (height / HEIGHTS * HEIGHTS).max(1),
-            None => 1,
-        }
+        self.of(height).0
     }
 
     /// The set of a height.
     pub fn at(&self, height: Height) -> &ValidatorSet {
-        match &self.without_last {
-            Some(fewer) if height / HEIGHTS % 2 == 1 => fewer,
-            _ => &self.all,
-        }
+        &self.of(height).1
+    }
+
+    fn of(&self, height: Height) -> &(Height, ValidatorSet) {
+        let after = self.0.partition_point(|(since, _)| *since <= height);
+        &self.0[after.saturating_sub(1)]
     }
 }

@@ -55,12 +55,15 @@ fn a_clock_an_hour_off_counts_as_one_fault_and_harms_nobody_else() {
 }
 
 #[test]
-fn three_and_five_validators_under_raft_hold_every_invariant() {
-    for (validators, seeds) in [(3, 60), (5, 20)] {
+fn three_to_five_validators_under_raft_hold_every_invariant() {
+    let mut points = 0;
+    for (validators, seeds) in [(3, 60), (4, 20), (5, 20)] {
         for seed in 1..=seeds {
-            holds_with::<Crash, Cheap>(&Plan::of_seed::<Crash>(seed, validators));
+            let plan = Plan::of_seed::<Crash>(seed, validators);
+            points += holds_with::<Crash, Cheap>(&plan).points;
         }
     }
+    assert!(points > 0, "logs are cut, and some fall behind that");
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub struct OneLeader(BTreeMap<(Height, u64), usize>);
 impl OneLeader {
     /// A node stated something.
     pub fn said(&mut self, node: &dyn Seen, said: Said) -> Result<(), String> {
-        let Said::Leads { since, term } = said else {
+        let Said::Leads { since, term, .. } = said else {
             return Ok(());
         };
         let validator = node.validator();

@@ -67,6 +67,7 @@ pub(crate) fn header(height: Height) -> Header {
         history_root: digest(5),
         validator_set: validators().hash(),
         next_validators: validators().hash(),
+        checkpoint: None,
         proposer: voter(0).0,
     }
 }

@@ -689,6 +689,7 @@ impl<'a, E: Engine, V: Verifier, F: Fn(usize) -> E> Play<'a, E, V, F> {
             history_root: Digest::ZERO,
             validator_set: self.consortium.set.hash(),
             next_validators: self.consortium.set.hash(),
+            checkpoint: None,
             proposer: self.id(place),
         }
     }

@@ -1,5 +1,5 @@
 //! Executing a block: deadlines first, then each transaction in its order, then what governance has
-//! decided for the next block.
+//! decided for the next block, and whether a checkpoint of the state is taken.
 //!
 //! Each transaction is checked for its chain, its time, replay, its signer and its signature, and
 //! only then is its action applied, on an overlay of its own. Not here: what actions do (`apply`),
@@ -14,7 +14,7 @@ use xinqiao_ledger::{
 };
 
 use crate::{
-    apply, deadline, governance,
+    apply, checkpoints, deadline, governance,
     rejection::{Rejection, Stop, ensure},
     replay,
     signer::{self, Signer},
@@ -162,6 +162,7 @@ pub fn execute_block<S: StateRead>(
         outcomes.push(outcome);
     }
     own.extend(governance::carry_out_due(&mut draft, block)?);
+    checkpoints::take_note(&mut draft, block)?;
     outcomes[0] = Outcome::Applied(own);
     encoded[0] = outcomes[0].encode(None);
     Ok(Executed {

@@ -17,15 +17,17 @@
 //! | `governance` | proposals, votes, and carrying out what passed |
 //! | `validators` | who certifies blocks, and how they agree |
 //! | `misbehaviour` | validators that contradicted themselves |
+//! | `checkpoints` | when the state is digested as a whole |
 //!
 //! Around them: [`state`] (reading, and the overlay that a rejected transaction is dropped with),
 //! [`table`] (the layout of keys), [`record`] (what is kept), `signer` (who speaks), `replay`,
-//! `deadline`, and [`query`] (typed reads for nodes). Signatures are checked by the caller's
+//! `deadline`, `proofs` (what nodes that prune must keep), and [`query`] (typed reads for nodes). Signatures are checked by the caller's
 //! [`VerifyTx`]; storage, blocks and time's sanity are the node's.
 
 mod access;
 mod apply;
 mod catalogue;
+mod checkpoints;
 mod commitment;
 mod consent;
 mod deadline;
@@ -36,6 +38,7 @@ mod governance;
 mod members;
 mod misbehaviour;
 mod orders;
+mod proofs;
 pub mod query;
 pub mod record;
 mod rejection;
@@ -49,6 +52,7 @@ pub mod testing;
 mod validators;
 mod wire;
 
+pub use checkpoints::{CheckpointDuty, checkpoint_duty, last_checkpoint};
 pub use commitment::state_commitment;
 pub use deadline::next_deadline;
 pub use execute::{
@@ -56,5 +60,6 @@ pub use execute::{
 };
 pub use genesis::genesis_writes;
 pub use governance::parameters;
+pub use proofs::{Needed, needed_for_proofs};
 pub use state::{StateFault, StateRead, Writes};
 pub use validators::{engine, next_validators, validators};

@@ -55,6 +55,8 @@ pub const PARAMETERS: Table<(), Parameters> = Table::new(0x0c);
 pub const DISTINGUISHING_ID: Table<(), DistinguishingId> = Table::new(0x0d);
 /// Every key that a validator has or had.
 pub const VALIDATOR_KEYS: Table<KeyId, ValidatorKeyRecord> = Table::new(0x0e);
+/// The height of the last checkpoint of the state.
+pub const CHECKPOINT: Table<(), u64> = Table::new(0x0f);
 /// Report digests by subject and source.
 pub const DIGESTS: Table<(Subject, u32), DigestEntry> = Table::new(0x10);
 /// The key that is bound to a subject.
@@ -312,7 +314,16 @@ impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
         key: &K,
         limit: usize,
     ) -> Result<Entries<K, V>, StateFault> {
-        let mut start = self.key(key);
+        self.after_key(state, self.key(key), limit)
+    }
+
+    /// The same, after the bytes of a key.
+    pub(crate) fn after_key<S: StateRead>(
+        &self,
+        state: &S,
+        mut start: Vec<u8>,
+        limit: usize,
+    ) -> Result<Entries<K, V>, StateFault> {
         start.push(0);
         self.typed(state.scan(&start, &[self.prefix + 1], limit)?)
     }

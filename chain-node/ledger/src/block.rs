@@ -47,6 +47,8 @@ pub struct Header {
     pub next_validators: Digest,
     /// The proposer.
     pub proposer: KeyId,
+    /// Digest of the last checkpoint ([`crate::checkpoint`]), at the heights that are due to name it.
+    pub checkpoint: Option<Digest>,
 }
 
 impl Header {
@@ -66,6 +68,9 @@ impl Header {
             validator_set: self.validator_set.as_bytes().to_vec(),
             next_validators: self.next_validators.as_bytes().to_vec(),
             proposer: self.proposer.as_bytes().to_vec(),
+            checkpoint: self
+                .checkpoint
+                .map_or_else(Vec::new, |it| it.as_bytes().to_vec()),
         }
         .encode_to_vec()
     }
@@ -93,6 +98,9 @@ impl Header {
             validator_set: digest("validator_set", &wire.validator_set)?,
             next_validators: digest("next_validators", &wire.next_validators)?,
             proposer: KeyId::from(digest("proposer", &wire.proposer)?),
+            checkpoint: (!wire.checkpoint.is_empty())
+                .then(|| digest("checkpoint", &wire.checkpoint))
+                .transpose()?,
         })
     }
 

@@ -30,6 +30,9 @@ pub struct Parameters {
     pub max_consent_days: u32,
     /// How many deadlines fire in one block at most. 1 to 10,000.
     pub max_deadlines_per_block: u32,
+    /// How many blocks lie between two checkpoints of the state. 8 to 1,000,000.
+    #[serde(default = "default_checkpoint_interval")]
+    pub checkpoint_interval: u64,
     /// How many blocks after a validator's key came its member may rotate it at the earliest. 0 to
     /// 1,000,000. Keys of the genesis are rotated at any time, and so is any key by a vote.
     #[serde(default = "default_key_blocks")]
@@ -37,6 +40,12 @@ pub struct Parameters {
     /// How votes are counted.
     #[serde(default)]
     pub governance: GovernanceRules,
+}
+
+/// At the pace of a busy consortium a few minutes: far longer than digesting the state takes, which
+/// has until the next checkpoint.
+const fn default_checkpoint_interval() -> u64 {
+    10_000
 }
 
 /// Each rotation is one more change of validators that everyone has to follow for ever.
@@ -51,6 +60,7 @@ impl Default for Parameters {
             max_consent_days: 1_100,
             max_deadlines_per_block: 1_000,
             governance: GovernanceRules::default(),
+            checkpoint_interval: default_checkpoint_interval(),
             min_validator_key_blocks: default_key_blocks(),
         }
     }
@@ -70,6 +80,12 @@ impl Parameters {
             1,
             10_000,
         )?;
+        ranged(
+            "checkpoint_interval",
+            self.checkpoint_interval,
+            8,
+            1_000_000,
+        )?;
         let key_blocks = self.min_validator_key_blocks;
         ranged("min_validator_key_blocks", key_blocks, 0, 1_000_000)?;
         let governance = self.governance.check();
@@ -88,6 +104,7 @@ impl TryFrom<&wire::Parameters> for Parameters {
             max_deadlines_per_block: wire.max_deadlines_per_block,
             governance: GovernanceRules::try_from(governance)
                 .map_err(|fault| fault.within("governance"))?,
+            checkpoint_interval: wire.checkpoint_interval,
             min_validator_key_blocks: wire.min_validator_key_blocks,
         };
         parameters.check()?;
@@ -102,6 +119,7 @@ impl From<&Parameters> for wire::Parameters {
             max_consent_days: parameters.max_consent_days,
             max_deadlines_per_block: parameters.max_deadlines_per_block,
             governance: Some((&parameters.governance).into()),
+            checkpoint_interval: parameters.checkpoint_interval,
             min_validator_key_blocks: parameters.min_validator_key_blocks,
         }
     }

@@ -15,6 +15,7 @@
 //! | [`tx`] | transactions and the proof that one was verified |
 //! | [`outcome`] | events, and the reasons for which a transaction is rejected |
 //! | [`block`] | headers, certificates, blocks |
+//! | [`checkpoint`] | whole states, cut into chunks, and the proof that validators certified one |
 //! | [`validators`] | who certifies blocks, and since when |
 //! | [`vote`] | what validators sign, and the proof that one contradicted itself |
 //! | [`receipt`] | proofs that a transaction was ordered and what it came to |
@@ -26,6 +27,7 @@
 pub mod action;
 pub mod block;
 pub mod catalogue;
+pub mod checkpoint;
 pub mod consent;
 pub mod evidence;
 pub mod genesis;

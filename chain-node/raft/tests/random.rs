@@ -641,6 +641,7 @@ impl World {
             history_root: Digest::ZERO,
             validator_set: set.hash(),
             next_validators: next.hash(),
+            checkpoint: None,
             proposer: self.ids[place],
         }
     }

@@ -39,6 +39,7 @@ fn proven(consortium: &mut Consortium, by: &str, action: Action) -> Proven {
         history_root: sm3(b"history"),
         validator_set: validators.hash(),
         next_validators: validators.hash(),
+        checkpoint: None,
         proposer: secret("validator").public().id(),
     };
     let signature = Certificate::sign(

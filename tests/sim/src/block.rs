@@ -115,6 +115,7 @@ impl Tip {
             history_root: Digest::from([0; 32]),
             validator_set: sets.at(height).hash(),
             next_validators: sets.at(height + 1).hash(),
+            checkpoint: None,
             proposer,
         };
         Candidate { header, body }

@@ -7,8 +7,8 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use xinqiao_contracts::{
-    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, genesis_writes, parameters,
-    state_commitment,
+    BlockContext, Candidate, Executed, NotVerified, VerifyTx, Writes, execute_block,
+    genesis_writes, parameters, state_commitment,
     testing::{Consortium, member, open_user},
 };
 use xinqiao_crypto::{Digest, PublicKey, sm3};
@@ -120,15 +120,20 @@ impl Ledger {
 }
 
 impl VerifyTx for Ledger {
-    fn verify(&self, tx: Signed, key: &PublicKey) -> Result<Verified<Signed>, NotSigned> {
+    fn verify(
+        &self,
+        tx: Signed,
+        key: &[u8; PublicKey::LEN],
+    ) -> Result<Verified<Signed>, NotVerified> {
+        let key = PublicKey::try_from(&key[..])?;
         // Unlike its id, this covers the signature as well.
         let whole = sm3(tx.encoded());
         let mut verified = self.verified.borrow_mut();
         let id = &self.members.borrow().genesis.distinguishing_id;
         let known = verified
             .entry(whole)
-            .or_insert_with(|| tx.verify_once(key, id).ok());
-        known.clone().ok_or(NotSigned)
+            .or_insert_with(|| tx.verify_once(&key, id).ok());
+        Ok(known.clone().ok_or(NotSigned)?)
     }
 }
 

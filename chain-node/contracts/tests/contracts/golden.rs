@@ -62,7 +62,7 @@ fn a_genesis_writes_these_bytes() {
     let writes = genesis_writes(&chain.genesis);
     assert_eq!(
         state_commitment(&chain.chain.0, 0, &writes).to_string(),
-        "bd814c4da6134514a57ba816019194e1bf6e2c02e69c2b4938fbbd84f9ad939f"
+        "f0e11539a2aac49c5e65e5d3c32ede388a09aafb4c38764e8140ececaeebf21c"
     );
     assert_eq!(
         chain.commitment,
@@ -105,7 +105,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "885384e2456d002e514c3da78e9f6e2fe5c9c75b7c951a95e58c88396d76c4b2"
+        "f2513690821b8cd389ef01dc99707f37abc780cbf86dee69dcd5f52762fc3481"
     );
 }
 
@@ -184,7 +184,7 @@ fn a_story_of_votes_comes_to_this_state() {
     let chain = vote_on_everything();
     assert_eq!(
         chain.commitment.to_string(),
-        "e3a1c951781edc718023ba38eb8dfd448bda0e6c0e6d2909fee549363f4e88e5"
+        "d40eca2d0e6b7a419c19ee7d5cc35ac343289c7919212dc202ff5de3afd66277"
     );
     assert_eq!(vote_on_everything().state, chain.state);
 }

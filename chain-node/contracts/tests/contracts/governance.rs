@@ -26,6 +26,7 @@ pub(crate) fn rules(participation_percent: u32, approval_percent: u32) -> Kind {
         max_expiry_window: 1_000,
         max_consent_days: 1_100,
         max_deadlines_per_block: 1_000,
+        checkpoint_interval: 50,
         min_validator_key_blocks: 1_000,
         governance: Some(wire::GovernanceRules {
             participation_percent,

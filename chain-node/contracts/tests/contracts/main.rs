@@ -4,6 +4,7 @@
 
 mod access;
 mod check;
+mod checkpoints;
 mod consent;
 mod coverage;
 mod digests;
@@ -15,6 +16,7 @@ mod misbehaviour;
 mod orders;
 mod overlay;
 mod parts;
+mod proofs;
 mod property;
 mod sources;
 mod votes;

@@ -37,6 +37,32 @@ impl Frontier {
         }
     }
 
+    /// The frontier of a tree whose complete subtrees have these roots, largest first.
+    ///
+    /// None unless there is one for each bit set in `size`. Whether they are right, only a root that
+    /// is trusted tells.
+    pub fn from_peaks(size: u64, peaks: Vec<Digest>) -> Option<Self> {
+        let fits = peaks.len() == size.count_ones() as usize && size != u64::MAX;
+        fits.then_some(Self { size, peaks })
+    }
+
+    /// The complete subtrees that make up the tree, largest first.
+    pub fn peaks(&self) -> impl Iterator<Item = CompletedNode> {
+        let mut before = 0;
+        let levels = (0..u64::BITS as u8)
+            .rev()
+            .filter(|level| self.size >> level & 1 == 1);
+        levels.zip(&self.peaks).map(move |(level, digest)| {
+            let index = before >> level;
+            before += 1 << level;
+            CompletedNode {
+                level,
+                index,
+                digest: *digest,
+            }
+        })
+    }
+
     /// Leaves appended so far.
     pub const fn size(&self) -> u64 {
         self.size

@@ -283,6 +283,7 @@ mod handing_over {
             height,
             validator_set: from.hash(),
             next_validators: to.hash(),
+            checkpoint: None,
             ..header()
         }
     }

@@ -12,6 +12,7 @@ use xinqiao_ledger::{
     action::Action,
     block::{Certificate, Header, outcome_root, tx_root},
     catalogue::Catalogue,
+    checkpoint::{Checkpoint, Cutter},
     consent::ConsentTerms,
     genesis::{Genesis, Parameters},
     governance::Proposal,
@@ -46,7 +47,17 @@ pub(crate) fn header() -> Header {
         history_root: digest("history"),
         validator_set: validators().hash(),
         next_validators: validators().hash(),
+        checkpoint: None,
         proposer: secret(1).public().id(),
+    }
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        height: 300,
+        header: header().hash(),
+        pairs: 2,
+        root: digest("chunks"),
     }
 }
 
@@ -257,6 +268,16 @@ fn goldens() -> BTreeMap<String, Vec<u8>> {
         .encode_to_vec();
         txs.push(Tx::parse(&encoded).unwrap());
     }
+    let naming = Header {
+        checkpoint: Some(checkpoint().digest()),
+        ..header()
+    };
+    put("header that names a checkpoint", naming.encode());
+    put("checkpoint", checkpoint().digest().as_bytes().to_vec());
+    let mut cutter = Cutter::default();
+    assert_eq!(cutter.push(b"key", b"value"), None);
+    assert_eq!(cutter.push(b"longer key", b""), None);
+    put("chunk", cutter.finish().unwrap());
     put("transaction open_user", {
         let at = actions().iter().position(|(name, _)| *name == "open_user");
         txs[at.unwrap()].encoded().to_vec()
@@ -431,6 +452,11 @@ fn golden_bytes_are_those_that_the_contract_describes() {
 #[test]
 fn encodings_are_read_back_as_they_were() {
     assert_eq!(Header::parse(&header().encode()), Ok(header()));
+    let naming = Header {
+        checkpoint: Some(checkpoint().digest()),
+        ..header()
+    };
+    assert_eq!(Header::parse(&naming.encode()), Ok(naming));
     let wire = wire::Certificate::from(&certificate());
     assert_eq!(Certificate::try_from(&wire), Ok(certificate()));
     let genesis = genesis();

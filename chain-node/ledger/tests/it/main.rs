@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "test code throughout")]
 
 mod certificate;
+mod checkpoint;
 mod decided;
 mod evidence;
 mod evidence_flipped;

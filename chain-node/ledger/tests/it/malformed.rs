@@ -411,6 +411,8 @@ fn rows() -> Vec<Row> {
             "changes[7].set_parameters.max_expiry_window" "FIELD_RANGE" |w| p(w).max_expiry_window = 1_000_001;
             "changes[7].set_parameters.max_consent_days" "FIELD_RANGE" |w| p(w).max_consent_days = 3_651;
             "changes[7].set_parameters.max_deadlines_per_block" "FIELD_RANGE" |w| p(w).max_deadlines_per_block = 10_001;
+            "changes[7].set_parameters.checkpoint_interval" "FIELD_RANGE" |w| p(w).checkpoint_interval = 7;
+            "changes[7].set_parameters.checkpoint_interval" "FIELD_RANGE" |w| p(w).checkpoint_interval = 1_000_001;
             "changes[7].set_parameters.min_validator_key_blocks" "FIELD_RANGE" |w| p(w).min_validator_key_blocks = 1_000_001;
             "changes[7].set_parameters.governance" "FIELD_REQUIRED" |w| p(w).governance = None;
             "changes[7].set_parameters.governance.participation_percent" "FIELD_RANGE" |w| g(w).participation_percent = 50;

@@ -34,6 +34,8 @@ fn wrong_headers_name_the_field() {
         (|w| w.next_validators.push(0), "header.next_validators", "FIELD_LENGTH"),
         (|w| w.proposer.clear(), "header.proposer", REQUIRED),
         (|w| w.proposer.push(0), "header.proposer", "FIELD_LENGTH"),
+        (|w| w.checkpoint.push(0), "header.checkpoint", "FIELD_LENGTH"),
+        (|w| w.checkpoint = vec![0; 33], "header.checkpoint", "FIELD_LENGTH"),
     ];
     let good = crate::golden::header().encode();
     let decoded = wire::Header::decode(&good[..]).unwrap();
@@ -46,7 +48,7 @@ fn wrong_headers_name_the_field() {
             (*field, *code)
         );
     }
-    let unknown_field = [good.as_slice(), &[0x70, 1]].concat();
+    let unknown_field = [good.as_slice(), &[0x78, 1]].concat();
     for (encoded, code) in [
         (&good[1..], "MESSAGE_MALFORMED"),
         (&unknown_field[..], "NOT_CANONICAL"),

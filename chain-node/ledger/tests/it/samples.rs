@@ -170,6 +170,7 @@ pub(crate) fn proposal() -> wire::Propose {
             max_expiry_window: 500,
             max_consent_days: 400,
             max_deadlines_per_block: 300,
+            checkpoint_interval: 50,
             min_validator_key_blocks: 200,
             governance: Some(wire::GovernanceRules {
                 participation_percent: 60,

@@ -184,6 +184,7 @@ impl World {
             history_root: merkle::root(&self.history()),
             validator_set: self.genesis.validator_set().unwrap().hash(),
             next_validators: self.genesis.validator_set().unwrap().hash(),
+            checkpoint: None,
             proposer: self.validators[0].public().id(),
         };
         let id = &self.genesis.distinguishing_id;

@@ -1,5 +1,7 @@
 //! The engine: inputs in, effects out, one height at a time.
 
+use std::collections::BTreeSet;
+
 use arc_malachitebft_core_consensus::{
     Input as CoreInput, LocallyProposedValue, Params, State, process,
 };
@@ -16,7 +18,7 @@ use crate::{
     context::{self, BlockId, Chain, Validators, Voter},
     desk::Desk,
     future::Future,
-    message::{Message, Verified},
+    message::{Message, Signed, Verified},
     timer::{Timeouts, timer_into_core},
     wal::{Event, recover},
     watch::Watch,
@@ -151,6 +153,7 @@ impl<S: Signer> Bft<S> {
             .filter(|entry| entry.height == height)
             .map(|entry| entry.event)
             .collect();
+        let log = without_unproposed(self.desk.voter(), log);
         let early = self.future.take(height);
         self.watch.forget_before(height);
         self.desk.begin(height, &log);
@@ -294,6 +297,29 @@ impl<S: Signer> Engine for Bft<S> {
     fn height(&self) -> Height {
         self.current.as_ref().map_or(0, |current| current.height)
     }
+}
+
+/// The log without bodies of this node's own that a crash kept it from proposing. The core counts them
+/// among a round's proposals, of which it takes two: after two such crashes it would not know its own
+/// proposal again, nor that it has voted for it.
+fn without_unproposed(me: Voter, log: Vec<Event>) -> Vec<Event> {
+    let own = |event: &Event| match event {
+        Event::Proposal(Signed { message: it, .. }) if it.proposer == me => {
+            Some((it.round, it.header))
+        }
+        _ => None,
+    };
+    let proposed: BTreeSet<_> = log.iter().filter_map(own).collect();
+    let stands = |event: &Event| match event {
+        Event::Verdict {
+            round,
+            proposer,
+            header,
+            ..
+        } => *proposer != me || proposed.contains(&(*round, *header)),
+        _ => true,
+    };
+    log.into_iter().filter(stands).collect()
 }
 
 /// Lets the core take an input. The core's own loop logs a failed effect and goes on voting; this

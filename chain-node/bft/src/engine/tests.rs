@@ -188,6 +188,47 @@ fn after_a_crash_a_node_says_what_it_said_and_nothing_else() {
 }
 
 #[test]
+fn a_proposer_that_crashed_before_it_could_propose_knows_later_what_it_proposed() {
+    let (_, effects) = proposed();
+    let whole = appended(&effects);
+    let built_alone = |header| {
+        let mut engine = engine(turn(4, 0));
+        handle(&mut engine, start(4, Vec::new(), true));
+        let first = appended(&handle(&mut engine, built(header))).swap_remove(0);
+        assert!(matches!(first.event, Event::Verdict { .. }), "{first:?}");
+        first
+    };
+    // Time and again only the body was on disk, before the proposal that goes with it.
+    let lost: Vec<Entry> = (7..12).map(|number| built_alone(block(number))).collect();
+    let log = [lost, whole.clone()].concat();
+    let mut engine = engine(turn(4, 0));
+    let again = handle(&mut engine, start(4, log, true));
+    let votes = |entries: &[Entry]| -> Vec<Event> {
+        let votes = entries
+            .iter()
+            .filter(|it| matches!(it.event, Event::Vote(_)));
+        votes.map(|it| it.event.clone()).collect()
+    };
+    assert_eq!(
+        votes(&appended(&again)),
+        [],
+        "it has voted, and signs nothing new"
+    );
+    assert!(!again.contains(&Effect::Build {
+        height: 4,
+        round: 0
+    }));
+    let timer = Timer {
+        height: 4,
+        round: 0,
+        step: Step::Propose,
+    };
+    let late = handle(&mut engine, Input::Timeout(timer));
+    assert_eq!(votes(&appended(&late)), []);
+    assert_eq!(votes(&whole).len(), 1);
+}
+
+#[test]
 fn a_log_cut_short_at_any_entry_never_leads_to_a_second_statement() {
     let (mut engine, effects) = proposed();
     let mut log = appended(&effects);

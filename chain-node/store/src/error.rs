@@ -57,6 +57,16 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// What is asked for is not kept here any more, or never was.
+    #[error(
+        "of block {height} this node has pruned what is asked for, or began above it: it has all blocks from {first} on"
+    )]
+    Pruned {
+        /// The block concerned.
+        height: Height,
+        /// The lowest height from which on all blocks are here.
+        first: Height,
+    },
     /// The state cannot be read.
     #[error(transparent)]
     State(#[from] StateFault),

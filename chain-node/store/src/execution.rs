@@ -2,8 +2,8 @@
 //! one place where a header's roots are computed.
 
 use xinqiao_contracts::{
-    BlockContext, Candidate, Executed, VerifyTx, Writes, execute_block, next_validators,
-    parameters, state_commitment,
+    BlockContext, Candidate, Executed, VerifyTx, Writes, checkpoint_duty, execute_block,
+    next_validators, parameters, state_commitment,
 };
 use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
@@ -37,6 +37,8 @@ pub struct Execution {
     pub(crate) writes: Writes,
     /// The validators from the next height on, if this block changes them.
     pub(crate) next_validators: Option<ValidatorSet>,
+    /// Whether a checkpoint of the state is taken after it.
+    pub(crate) takes_checkpoint: bool,
 }
 
 impl Execution {
@@ -79,7 +81,8 @@ impl Execution {
 }
 
 impl Store {
-    /// Executes a block on the tip. It reads and writes nothing.
+    /// Executes a block on the tip. It writes nothing. Where the header has to name a checkpoint, it
+    /// waits until that has been digested.
     ///
     /// # Errors
     /// When the store fails, or the slot is not the next one.
@@ -113,6 +116,7 @@ impl Store {
         } = execute_block(&view, &context, candidates, verifier)?;
         let id = self.validators().distinguishing_id();
         let next_validators = next_validators(&view, &writes, id)?;
+        let duty = checkpoint_duty(&view, &context.parameters, slot.height)?;
         let header = Header {
             chain: self.chain(),
             height: slot.height,
@@ -128,6 +132,7 @@ impl Store {
                 .unwrap_or(self.validators())
                 .hash(),
             proposer: slot.proposer,
+            checkpoint: (duty.names.map(|height| reader.checkpoints.digest(height))).transpose()?,
         };
         Ok(Execution {
             header,
@@ -137,6 +142,7 @@ impl Store {
             encoded,
             writes,
             next_validators,
+            takes_checkpoint: duty.takes,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! that came over the wire.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use xinqiao_crypto::{Digest, Frontier, PublicKey};
+use xinqiao_crypto::{Digest, Frontier, PublicKey, merkle};
 use xinqiao_ledger::{
     ids::{HeaderHash, Height, TimeMs},
     validators::{Engine, ValidatorSet},
@@ -13,15 +13,15 @@ use xinqiao_ledger::{
 use crate::error::Error;
 
 /// Version of this layout.
-pub(crate) const LAYOUT: u32 = 2;
+pub(crate) const LAYOUT: u32 = 3;
 
 /// The contracts' state: their keys, their values.
 pub(crate) const STATE: &str = "state";
 /// Height → [`StoredHeader`].
 pub(crate) const HEADERS: &str = "headers";
-/// Height → encoded transactions, in order.
+/// Height → [`StoredList`] of encoded transactions, in order.
 pub(crate) const BODIES: &str = "bodies";
-/// Height → encoded outcomes: the block's own, then one for each transaction.
+/// Height → [`StoredList`] of encoded outcomes: the block's own, then one for each transaction.
 pub(crate) const OUTCOMES: &str = "outcomes";
 /// Transaction id → height and index.
 pub(crate) const TXS: &str = "txs";
@@ -40,6 +40,10 @@ pub(crate) const META_LAYOUT: &[u8] = b"layout";
 pub(crate) const META_CHAIN: &[u8] = b"chain";
 pub(crate) const META_TIP: &[u8] = b"tip";
 pub(crate) const META_HALTED: &[u8] = b"halted";
+/// The lowest height from which on all blocks are here, whole; 1 if it is not there.
+pub(crate) const META_FIRST: &[u8] = b"first";
+/// How far the transfer of a snapshot has come.
+pub(crate) const META_JOINING: &[u8] = b"joining";
 
 /// Where a chain stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -83,6 +87,63 @@ impl From<&ValidatorSet> for StoredSet {
 pub(crate) struct StoredHeader {
     pub(crate) header: Vec<u8>,
     pub(crate) certificate: Vec<u8>,
+}
+
+/// Transactions or outcomes of a block.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum StoredList {
+    /// All of them.
+    Whole(Vec<Vec<u8>>),
+    /// What proofs need of them.
+    Pruned(Vec<StoredPart>),
+}
+
+/// One of what was pruned: its leaf hash at least, for the others' paths.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) enum StoredPart {
+    /// It is here.
+    Kept(Vec<u8>),
+    /// Its leaf hash is.
+    Leaf(Digest),
+}
+
+impl StoredList {
+    /// The leaf hashes of all.
+    pub(crate) fn leaves(&self) -> Vec<Digest> {
+        match self {
+            Self::Whole(all) => all.iter().map(|bytes| merkle::leaf_hash(bytes)).collect(),
+            Self::Pruned(parts) => (parts.iter())
+                .map(|part| match part {
+                    StoredPart::Kept(bytes) => merkle::leaf_hash(bytes),
+                    StoredPart::Leaf(leaf) => *leaf,
+                })
+                .collect(),
+        }
+    }
+
+    /// One of them, if it is here.
+    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
+        match self {
+            Self::Whole(all) => all.get(index).map(|bytes| &bytes[..]),
+            Self::Pruned(parts) => match parts.get(index)? {
+                StoredPart::Kept(bytes) => Some(bytes),
+                StoredPart::Leaf(_) => None,
+            },
+        }
+    }
+
+    /// The same without those that are not to be kept.
+    pub(crate) fn pruned(self, keep: impl Fn(usize) -> bool) -> Self {
+        let parts = match self {
+            Self::Whole(all) => all.into_iter().map(StoredPart::Kept).collect(),
+            Self::Pruned(parts) => parts,
+        };
+        let pruned = |(index, part)| match part {
+            StoredPart::Kept(bytes) if !keep(index) => StoredPart::Leaf(merkle::leaf_hash(&bytes)),
+            part => part,
+        };
+        Self::Pruned(parts.into_iter().enumerate().map(pruned).collect())
+    }
 }
 
 pub(crate) fn height_key(height: Height) -> [u8; 8] {

@@ -6,7 +6,7 @@ use prost::Message;
 use rocksdb::{IteratorMode, ReadOptions, Snapshot};
 use xinqiao_contracts::{StateFault, StateRead, state::Pairs};
 use xinqiao_crypto::{
-    Digest, DistinguishingId, NodeSource,
+    Digest, DistinguishingId, Frontier, NodeSource,
     merkle::{self, PathError},
 };
 use xinqiao_ledger::{
@@ -14,16 +14,19 @@ use xinqiao_ledger::{
     ids::{ChainId, HeaderHash, Height, TxId},
     outcome::Outcome,
     receipt::Path,
+    tx::Tx,
     validators::{Epochs, ValidatorSet},
     wire,
 };
 
 use crate::{
+    checkpoint::Checkpoints,
     database::Database,
     error::Error,
     layout::{
-        BODIES, EPOCHS, HEADERS, HISTORY, META, META_CHAIN, META_HALTED, META_TIP, OUTCOMES, STATE,
-        StoredHeader, StoredSet, StoredTip, TXS, Tip, decode, height_key, node_key, place_of,
+        BODIES, EPOCHS, HEADERS, HISTORY, META, META_CHAIN, META_FIRST, META_HALTED, META_TIP,
+        OUTCOMES, STATE, StoredHeader, StoredList, StoredSet, StoredTip, TXS, Tip, decode,
+        height_key, node_key, place_of,
     },
 };
 
@@ -31,6 +34,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Reader {
     pub(crate) db: Arc<Database>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -75,17 +79,16 @@ impl Reader {
     }
 
     pub(crate) fn stored_tip(&self) -> Result<StoredTip, Error> {
-        let bytes = self
-            .db
-            .get(META, META_TIP)?
-            .ok_or_else(|| Error::damaged(0, "there is no tip"))?;
-        decode(0, "tip", &bytes)
+        stored_tip(&self.db)
     }
 
-    pub(crate) fn chain(&self) -> Result<Option<ChainId>, Error> {
-        (self.db.get(META, META_CHAIN)?)
-            .map(|bytes| ChainId::parse("chain", &bytes).map_err(|fault| Error::damaged(0, fault)))
-            .transpose()
+    /// The lowest height from which on all blocks are here, whole: 1 unless the node began with a
+    /// snapshot or has pruned.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged.
+    pub fn first_block(&self) -> Result<Height, Error> {
+        first_block(&self.db)
     }
 
     /// Why the node refuses to go on, if it does.
@@ -186,14 +189,21 @@ impl Reader {
     /// A block in the form in which it travels, if the chain is that high.
     ///
     /// # Errors
-    /// When the store fails or is damaged.
+    /// When the store fails or is damaged; [`Error::Pruned`] when it is not whole here.
     pub fn wire_block(&self, height: Height) -> Result<Option<wire::Block>, Error> {
+        let first = self.first_block()?;
+        if height > 0 && height < first {
+            return Err(Error::Pruned { height, first });
+        }
         let Some(head) = self.head(height)? else {
             return Ok(None);
         };
+        let StoredList::Whole(transactions) = self.list(BODIES, height)? else {
+            return Err(Error::Pruned { height, first });
+        };
         Ok(Some(wire::Block {
             header: head.encoded,
-            transactions: self.body(height)?,
+            transactions,
             certificate: Some(head.certificate),
         }))
     }
@@ -208,10 +218,75 @@ impl Reader {
             .transpose()
     }
 
-    fn body(&self, height: Height) -> Result<Vec<Vec<u8>>, Error> {
-        let bytes = (self.db.get(BODIES, height_key(height))?)
-            .ok_or_else(|| Error::damaged(height, "the transactions are missing"))?;
-        decode(height, "transactions", &bytes)
+    /// The transactions or outcomes of a block of the chain, as far as they are here.
+    fn list(&self, family: &'static str, height: Height) -> Result<StoredList, Error> {
+        match self.db.get(family, height_key(height))? {
+            Some(bytes) => decode(height, family, &bytes),
+            None => {
+                let first = self.first_block()?;
+                Err(if height < first {
+                    Error::Pruned { height, first }
+                } else {
+                    Error::damaged(height, format!("the {family} are missing"))
+                })
+            }
+        }
+    }
+
+    /// The leaf hashes of a block's transactions or outcomes.
+    pub(crate) fn leaves(
+        &self,
+        family: &'static str,
+        height: Height,
+    ) -> Result<Vec<Digest>, Error> {
+        Ok(self.list(family, height)?.leaves())
+    }
+
+    /// The transactions of a block that are here, with their places: all, unless it was pruned.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged; [`Error::Pruned`] when nothing of the block is here.
+    pub fn kept_txs(&self, height: Height) -> Result<Vec<(Place, Tx)>, Error> {
+        let list = self.list(BODIES, height)?;
+        let count = list.leaves().len();
+        let kept = (0_u32..)
+            .zip(0..count)
+            .filter_map(|(index, at)| Some((index, list.get(at)?)));
+        kept.map(|(index, encoded)| {
+            let tx = Tx::parse(encoded).map_err(|fault| Error::damaged(height, fault))?;
+            Ok((Place { height, index }, tx))
+        })
+        .collect()
+    }
+
+    /// The transaction at a place.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged, or there is none; [`Error::Pruned`] when it is not kept.
+    pub fn tx_at(&self, place: Place) -> Result<Tx, Error> {
+        let Place { height, index } = place;
+        let list = self.list(BODIES, height)?;
+        let encoded = self.part(&list, height, index as usize)?;
+        Tx::parse(encoded).map_err(|fault| Error::damaged(height, fault))
+    }
+
+    fn part<'l>(
+        &self,
+        list: &'l StoredList,
+        height: Height,
+        index: usize,
+    ) -> Result<&'l [u8], Error> {
+        match (list.get(index), list) {
+            (Some(bytes), _) => Ok(bytes),
+            (None, StoredList::Pruned(parts)) if index < parts.len() => Err(Error::Pruned {
+                height,
+                first: self.first_block()?,
+            }),
+            _ => Err(Error::damaged(
+                height,
+                "there is no transaction at that place",
+            )),
+        }
     }
 
     /// The encoded outcomes of a block, if the chain is that high: its own, then one for each
@@ -220,9 +295,16 @@ impl Reader {
     /// # Errors
     /// When the store fails or is damaged.
     pub fn encoded_outcomes(&self, height: Height) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        (self.db.get(OUTCOMES, height_key(height))?)
-            .map(|bytes| decode(height, "outcomes", &bytes))
-            .transpose()
+        if self.db.get(HEADERS, height_key(height))?.is_none() {
+            return Ok(None);
+        }
+        match self.list(OUTCOMES, height)? {
+            StoredList::Whole(outcomes) => Ok(Some(outcomes)),
+            StoredList::Pruned(_) => Err(Error::Pruned {
+                height,
+                first: self.first_block()?,
+            }),
+        }
     }
 
     /// The same, parsed.
@@ -240,6 +322,21 @@ impl Reader {
             })
             .collect::<Result<_, _>>()
             .map(Some)
+    }
+
+    /// What a block recorded by itself: deadlines that fired, decisions that were carried out.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged, or the chain is not that high; [`Error::Pruned`] when
+    /// nothing of the block is here.
+    pub fn own_outcome(&self, height: Height) -> Result<Outcome, Error> {
+        let outcomes = self.list(OUTCOMES, height)?;
+        let own = self.part(&outcomes, height, 0)?;
+        match Outcome::parse(own) {
+            Ok((None, outcome)) => Ok(outcome),
+            Ok((Some(_), _)) => Err(Error::damaged(height, "the block's own outcome")),
+            Err(fault) => Err(Error::damaged(height, fault)),
+        }
     }
 
     /// Where a transaction stands, if it was ordered.
@@ -264,10 +361,9 @@ impl Reader {
         let Some(place) = self.place(tx)? else {
             return Ok(None);
         };
-        let outcomes = (self.encoded_outcomes(place.height)?)
-            .ok_or_else(|| Error::damaged(place.height, "the outcomes are missing"))?;
+        let outcomes = self.list(OUTCOMES, place.height)?;
         let damaged = || Error::damaged(place.height, format!("the outcome of transaction {tx}"));
-        let encoded = (outcomes.get(place.index as usize + 1)).ok_or_else(damaged)?;
+        let encoded = self.part(&outcomes, place.height, place.index as usize + 1)?;
         match Outcome::parse(encoded) {
             Ok((Some(id), outcome)) if id == *tx => Ok(Some((place, outcome))),
             _ => Err(damaged()),
@@ -283,21 +379,16 @@ impl Reader {
         let index = index as usize;
         let damaged = |what: &str| Error::damaged(height, what);
         let head = (self.head(height)?).ok_or_else(|| damaged("the header is missing"))?;
-        let mut txs = self.body(height)?;
-        let mut outcomes =
-            (self.encoded_outcomes(height)?).ok_or_else(|| damaged("the outcomes are missing"))?;
-        let leaves = |all: &[Vec<u8>]| -> Vec<Digest> {
-            all.iter().map(|bytes| merkle::leaf_hash(bytes)).collect()
-        };
+        let (txs, outcomes) = (self.list(BODIES, height)?, self.list(OUTCOMES, height)?);
         let no_path = |fault: merkle::MerkleError| Error::damaged(height, fault);
-        let transaction_path = Path::of(&leaves(&txs), index).map_err(no_path)?;
-        let outcome_path = Path::of(&leaves(&outcomes), index + 1).map_err(no_path)?;
+        let transaction_path = Path::of(&txs.leaves(), index).map_err(no_path)?;
+        let outcome_path = Path::of(&outcomes.leaves(), index + 1).map_err(no_path)?;
         Ok(wire::Receipt {
             header: head.encoded,
             certificate: Some(head.certificate),
-            transaction: txs.swap_remove(index),
+            transaction: self.part(&txs, height, index)?.to_vec(),
             transaction_path: Some((&transaction_path).into()),
-            outcome: outcomes.swap_remove(index + 1),
+            outcome: self.part(&outcomes, height, index + 1)?.to_vec(),
             outcome_path: Some((&outcome_path).into()),
         })
     }
@@ -309,16 +400,13 @@ impl Reader {
     pub fn block_receipt(&self, height: Height) -> Result<wire::BlockReceipt, Error> {
         let damaged = |what: &str| Error::damaged(height, what);
         let head = (self.head(height)?).ok_or_else(|| damaged("the header is missing"))?;
-        let mut outcomes =
-            (self.encoded_outcomes(height)?).ok_or_else(|| damaged("the outcomes are missing"))?;
-        let leaves: Vec<Digest> = (outcomes.iter())
-            .map(|bytes| merkle::leaf_hash(bytes))
-            .collect();
-        let path = Path::of(&leaves, 0).map_err(|fault| Error::damaged(height, fault))?;
+        let outcomes = self.list(OUTCOMES, height)?;
+        let path =
+            Path::of(&outcomes.leaves(), 0).map_err(|fault| Error::damaged(height, fault))?;
         Ok(wire::BlockReceipt {
             header: head.encoded,
             certificate: Some(head.certificate),
-            outcome: outcomes.swap_remove(0),
+            outcome: self.part(&outcomes, height, 0)?.to_vec(),
             outcome_path: Some((&path).into()),
         })
     }
@@ -350,6 +438,18 @@ impl Reader {
         })
     }
 
+    /// The history over all headers before a height.
+    pub(crate) fn history_before(&self, height: Height) -> Result<Frontier, Error> {
+        let size = height.saturating_sub(1);
+        let (mut peaks, mut before) = (Vec::new(), 0);
+        for level in (0..64_u8).rev().filter(|level| size >> level & 1 == 1) {
+            peaks.push(Nodes(self).node(level, before >> level)?);
+            before += 1 << level;
+        }
+        Frontier::from_peaks(size, peaks)
+            .ok_or_else(|| Error::damaged(height, "the history before it"))
+    }
+
     /// The proof that the history of the header at `tip` extends the one of the header at `height`.
     ///
     /// # Errors
@@ -357,6 +457,26 @@ impl Reader {
     pub fn history_consistency(&self, height: Height, tip: Height) -> Result<Vec<Digest>, Error> {
         let (old, new) = (height.saturating_sub(1), tip.saturating_sub(1));
         merkle::consistency_path_from(&Nodes(self), old, new).map_err(path_fault)
+    }
+}
+
+pub(crate) fn stored_tip(db: &Database) -> Result<StoredTip, Error> {
+    let bytes = (db.get(META, META_TIP)?).ok_or_else(|| Error::damaged(0, "there is no tip"))?;
+    decode(0, "tip", &bytes)
+}
+
+pub(crate) fn chain(db: &Database) -> Result<Option<ChainId>, Error> {
+    (db.get(META, META_CHAIN)?)
+        .map(|bytes| ChainId::parse("chain", &bytes).map_err(|fault| Error::damaged(0, fault)))
+        .transpose()
+}
+
+pub(crate) fn first_block(db: &Database) -> Result<Height, Error> {
+    match db.get(META, META_FIRST)? {
+        Some(bytes) => <[u8; 8]>::try_from(&bytes[..])
+            .map(Height::from_be_bytes)
+            .map_err(|_| Error::damaged(0, "the first block")),
+        None => Ok(1),
     }
 }
 
@@ -375,8 +495,15 @@ impl NodeSource for Nodes<'_> {
 
     fn node(&self, level: u8, index: u64) -> Result<Digest, Error> {
         let what = || format!("node {index} of level {level} of the history");
-        let bytes = (self.0.db.get(HISTORY, node_key(level, index))?)
-            .ok_or_else(|| Error::damaged(0, what()))?;
+        let Some(bytes) = self.0.db.get(HISTORY, node_key(level, index))? else {
+            // A node that began with a snapshot has what lies above it.
+            let (height, first) = ((index << level) + 1, self.0.first_block()?);
+            return Err(if height < first {
+                Error::Pruned { height, first }
+            } else {
+                Error::damaged(0, what())
+            });
+        };
         Digest::try_from(&bytes[..]).map_err(|_| Error::damaged(0, what()))
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use prost::Message;
 use rocksdb::WriteBatch;
-use xinqiao_contracts::{Writes, genesis_writes, state_commitment};
+use xinqiao_contracts::{Writes, genesis_writes, last_checkpoint, state_commitment};
 use xinqiao_crypto::{Digest, Frontier, merkle};
 use xinqiao_ledger::{
     block::{Certificate, Certified, Header},
@@ -18,15 +18,17 @@ use xinqiao_ledger::{
 };
 
 use crate::{
+    checkpoint::Checkpoints,
     database::{Database, Durability},
     error::Error,
     execution::Execution,
+    install::{checkpoints_dir, ledger_dir},
     layout::{
         BODIES, EPOCHS, FAMILIES, HEADERS, HISTORY, LAYOUT, META, META_CHAIN, META_HALTED,
-        META_LAYOUT, META_TIP, OUTCOMES, STATE, StoredHeader, StoredSet, StoredTip, TXS, Tip,
-        encode, height_key, node_key, place_value,
+        META_LAYOUT, META_TIP, OUTCOMES, STATE, StoredHeader, StoredList, StoredSet, StoredTip,
+        TXS, Tip, encode, height_key, node_key, place_value,
     },
-    read::Reader,
+    read::{self, Reader},
 };
 
 /// How many of the last blocks are checked whenever a store is opened.
@@ -35,6 +37,7 @@ const CHECKED_ON_OPEN: u64 = 16;
 /// The one writer of a store.
 pub struct Store {
     db: Arc<Database>,
+    checkpoints: Arc<Checkpoints>,
     path: PathBuf,
     genesis: Arc<Genesis>,
     chain: ChainId,
@@ -71,11 +74,8 @@ impl Store {
         genesis.check()?;
         let first = genesis.validator_set()?;
         let chain = genesis.chain_id();
-        let db = Arc::new(Database::open(path, durability)?);
-        let reader = Reader {
-            db: Arc::clone(&db),
-        };
-        match reader.chain()? {
+        let db = Arc::new(Database::open(&ledger_dir(path)?, durability)?);
+        match read::chain(&db)? {
             None => {
                 check_empty(&db)?;
                 begin(&db, genesis, chain, &first)?;
@@ -90,7 +90,13 @@ impl Store {
             Some(_) => {}
         }
         check_layout(&db, path)?;
-        let tip = reader.stored_tip()?;
+        let tip = read::stored_tip(&db)?;
+        let base = read::first_block(&db)?.saturating_sub(1);
+        let checkpoints = Checkpoints::open(checkpoints_dir(path), base..=tip.tip.height, &db)?;
+        let reader = Reader {
+            db: Arc::clone(&db),
+            checkpoints: Arc::new(checkpoints),
+        };
         let epochs = reader.epochs(&genesis.distinguishing_id)?;
         if epochs.all()[0] != (1, first) {
             return Err(Error::damaged(
@@ -99,15 +105,41 @@ impl Store {
             ));
         }
         check_recent(&reader, &tip, genesis, chain, &epochs)?;
-        Ok(Self {
+        let Reader { db, checkpoints } = reader;
+        let mut store = Self {
             db,
+            checkpoints,
             path: path.to_owned(),
             genesis: Arc::clone(genesis),
             chain,
             epochs,
             tip,
             poisoned: false,
-        })
+        };
+        store.resume_checkpoint()?;
+        Ok(store)
+    }
+
+    /// Takes the checkpoint that a crash right after its block has left out, and goes on digesting
+    /// what was under way.
+    fn resume_checkpoint(&mut self) -> Result<(), Error> {
+        let Some(taken) = last_checkpoint(&self.reader().view())? else {
+            return Ok(());
+        };
+        if self.checkpoints.has(taken) {
+            self.checkpoints.begin_digest(taken);
+        } else if taken == self.tip.tip.height {
+            self.take_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn take_checkpoint(&mut self) -> Result<(), Error> {
+        let taken = self.checkpoints.take(&self.db, &self.tip.tip);
+        // The next block but an interval could not be formed: better to stop, and make it good when
+        // the store is opened again.
+        self.poisoned |= taken.is_err();
+        taken
     }
 
     /// Where the chain stands.
@@ -144,6 +176,7 @@ impl Store {
     pub fn reader(&self) -> Reader {
         Reader {
             db: Arc::clone(&self.db),
+            checkpoints: Arc::clone(&self.checkpoints),
         }
     }
 
@@ -201,6 +234,9 @@ impl Store {
         if let Some(set) = set {
             self.epochs.push(from, set);
         }
+        if execution.takes_checkpoint {
+            self.take_checkpoint()?;
+        }
         Ok(self.tip.tip)
     }
 
@@ -217,8 +253,9 @@ impl Store {
             certificate: wire::Certificate::from(certificate).encode_to_vec(),
         };
         batch.put_cf(self.db.family(HEADERS), key, encode(&stored));
-        batch.put_cf(self.db.family(BODIES), key, encode(&execution.txs));
-        batch.put_cf(self.db.family(OUTCOMES), key, encode(&execution.encoded));
+        let list = |all: &[Vec<u8>]| encode(&StoredList::Whole(all.to_vec()));
+        batch.put_cf(self.db.family(BODIES), key, list(&execution.txs));
+        batch.put_cf(self.db.family(OUTCOMES), key, list(&execution.encoded));
         let txs = self.db.family(TXS);
         for (index, id) in execution.ids.iter().enumerate() {
             // Under one id there may be an original, copies of it, and forgeries with another
@@ -311,7 +348,7 @@ fn begin(
     db.write(batch)
 }
 
-fn put_epoch(db: &Database, batch: &mut WriteBatch, from: Height, set: &ValidatorSet) {
+pub(crate) fn put_epoch(db: &Database, batch: &mut WriteBatch, from: Height, set: &ValidatorSet) {
     let stored = StoredSet::from(set);
     batch.put_cf(db.family(EPOCHS), height_key(from), encode(&stored));
 }
@@ -370,7 +407,12 @@ fn check_recent(
         return Ok(());
     }
     let mut expected = tip.hash;
-    let lowest = tip.height.saturating_sub(CHECKED_ON_OPEN - 1).max(1);
+    let recent = tip.height.saturating_sub(CHECKED_ON_OPEN - 1).max(1);
+    let first = reader.first_block()?;
+    if first > tip.height {
+        check_base(reader, tip, epochs)?;
+    }
+    let lowest = recent.max(first);
     for height in (lowest..=tip.height).rev() {
         let header = check_block(reader, height, epochs.at(height))?;
         if header.hash() != expected {
@@ -386,8 +428,39 @@ fn check_recent(
         }
         expected = header.parent;
     }
+    if lowest == first && lowest > 1 {
+        // What comes before was pruned, or never here; its header may be.
+        match reader.head(lowest - 1)? {
+            Some(head) if head.header.hash() == expected => {}
+            _ => {
+                return damaged(
+                    lowest,
+                    "the first block does not follow the header before it",
+                );
+            }
+        }
+    }
     if lowest == 1 && expected.0 != chain.0 {
         return damaged(1, "the first block does not follow the genesis");
+    }
+    Ok(())
+}
+
+/// Checks the header that a snapshot was the state after, while there is no block above it.
+fn check_base(reader: &Reader, tip: &Tip, epochs: &Epochs) -> Result<(), Error> {
+    let height = tip.height;
+    let head =
+        (reader.head(height)?).ok_or_else(|| Error::damaged(height, "the header is missing"))?;
+    let certificate =
+        Certificate::try_from(&head.certificate).map_err(|fault| Error::damaged(height, fault))?;
+    let certified = (certificate.check(head.header, epochs.at(height)))
+        .map_err(|fault| Error::damaged(height, fault))?;
+    let says = (certified.hash(), certified.state_commitment, certified.time);
+    if says != (tip.hash, tip.commitment, tip.time) {
+        return Err(Error::damaged(
+            height,
+            "the tip's header says otherwise than the tip",
+        ));
     }
     Ok(())
 }

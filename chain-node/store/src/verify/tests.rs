@@ -6,7 +6,6 @@ use xinqiao_contracts::testing::{Consortium, PlainVerifier, open_user, secret};
 use xinqiao_ledger::block::Certificate;
 
 use super::*;
-use crate::layout::{BODIES, EPOCHS, HEADERS, HISTORY, META, OUTCOMES, STATE, TXS};
 
 fn chain() -> (TempDir, Arc<Genesis>) {
     let mut consortium = Consortium::new();
@@ -50,7 +49,7 @@ fn one_flipped_bit_in_any_pair_of_any_family_is_found() {
     let whole = check(&disk, &genesis).unwrap();
     let mut flipped = 0;
     for family in [STATE, HEADERS, BODIES, OUTCOMES, TXS, HISTORY, EPOCHS, META] {
-        let db = Database::open(disk.path(), Durability::Synced).unwrap();
+        let db = Database::open(&ledger_dir(disk.path()).unwrap(), Durability::Synced).unwrap();
         let pairs: Vec<_> = db.pairs(family).collect::<Result<_, _>>().unwrap();
         drop(db);
         assert!(!pairs.is_empty(), "{family}");
@@ -58,7 +57,8 @@ fn one_flipped_bit_in_any_pair_of_any_family_is_found() {
         let every = pairs.len().div_ceil(5);
         for (number, (key, value)) in pairs.iter().enumerate().step_by(every) {
             let write = |key: &[u8], value: Option<&[u8]>| {
-                let db = Database::open(disk.path(), Durability::Synced).unwrap();
+                let db =
+                    Database::open(&ledger_dir(disk.path()).unwrap(), Durability::Synced).unwrap();
                 let mut batch = WriteBatch::default();
                 match value {
                     Some(value) => batch.put_cf(db.family(family), key, value),

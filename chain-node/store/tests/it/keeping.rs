@@ -1,101 +1,16 @@
 //! A store keeps what it was given, gives proofs of it, and notices when any of it changes.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
-use rand::rng;
-use tempfile::TempDir;
 use xinqiao_contracts::{
-    Candidate, StateRead,
+    StateRead,
     testing::{Consortium, PlainVerifier, open_user, secret},
 };
 use xinqiao_crypto::merkle;
-use xinqiao_ledger::{block::Certificate, genesis::Genesis, ids::TxId, receipt, tx::Tx};
-use xinqiao_store::{Error, Place, Slot, Store, Tip, verify};
+use xinqiao_ledger::{ids::TxId, receipt};
+use xinqiao_store::{Error, Place, Slot, Store, verify};
 
-/// A consortium with a store in a temporary directory.
-struct Chain {
-    consortium: Consortium,
-    genesis: Arc<Genesis>,
-    store: Store,
-    disk: TempDir,
-}
-
-impl Chain {
-    fn new() -> Self {
-        let consortium = Consortium::new();
-        let genesis = Arc::new(consortium.genesis.clone());
-        let disk = tempfile::tempdir().unwrap();
-        let store = Store::open(disk.path(), &genesis).unwrap();
-        Self {
-            consortium,
-            genesis,
-            store,
-            disk,
-        }
-    }
-
-    /// With blocks of that many transactions each.
-    fn with(blocks: &[usize]) -> (Self, Vec<Vec<TxId>>) {
-        let mut chain = Self::new();
-        let mut number = 0;
-        let ids = blocks
-            .iter()
-            .map(|count| {
-                let txs: Vec<Tx> = (0..*count)
-                    .map(|_| {
-                        number += 1;
-                        chain.consortium.sign("js-bank/admin", open_user(number))
-                    })
-                    .collect();
-                let ids = txs.iter().map(|tx| tx.meta().id).collect();
-                chain.commit(txs);
-                ids
-            })
-            .collect();
-        (chain, ids)
-    }
-
-    fn commit(&mut self, txs: Vec<Tx>) -> Tip {
-        let key = secret("validator");
-        let slot = Slot {
-            height: self.store.tip().height + 1,
-            time: self.store.tip().time + 1_000,
-            proposer: key.public().id(),
-        };
-        let candidates = txs.into_iter().map(Candidate::Unverified).collect();
-        let execution = (self.store)
-            .execute(slot, candidates, &PlainVerifier::default())
-            .unwrap();
-        let header = execution.header().clone();
-        let certificate = certificate(&header);
-        let certified = certificate.check(header, self.store.validators()).unwrap();
-        self.store
-            .commit(execution, &certified, &certificate)
-            .unwrap()
-    }
-
-    fn close(self) -> (TempDir, Arc<Genesis>, Tip) {
-        let tip = self.store.tip();
-        drop(self.store);
-        (self.disk, self.genesis, tip)
-    }
-}
-
-fn certificate(header: &xinqiao_ledger::block::Header) -> Certificate {
-    let signature = Certificate::sign(
-        header,
-        &secret("validator"),
-        &Default::default(),
-        &mut rng(),
-    );
-    Certificate {
-        height: header.height,
-        round: 0,
-        header: header.hash(),
-        signatures: vec![signature],
-    }
-}
+use crate::chain::{Chain, certificate};
 
 #[test]
 fn what_was_committed_is_there_after_reopening() {
@@ -273,7 +188,8 @@ fn a_store_at_rest_shows_every_flipped_bit() {
     let whole = check(disk.path()).unwrap();
     assert_eq!(whole.0, tip);
     // What the check itself wrote is closed again: from here on the files do not change.
-    let names: Vec<_> = fs::read_dir(disk.path())
+    let ledger = disk.path().join("ledger");
+    let names: Vec<_> = fs::read_dir(&ledger)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".sst") || name.starts_with("MANIFEST"))
@@ -281,22 +197,24 @@ fn a_store_at_rest_shows_every_flipped_bit() {
     assert!(names.len() > 5, "{names:?}");
     let (mut flipped, mut found) = (0, 0);
     for name in &names {
-        let original = fs::read(disk.path().join(name)).unwrap();
+        let original = fs::read(ledger.join(name)).unwrap();
         for step in 0..6 {
             let at = original.len() * step / 6 + step;
             if at >= original.len() {
                 continue;
             }
             let copy = tempfile::tempdir().unwrap();
-            for entry in fs::read_dir(disk.path()).unwrap() {
+            let copied = copy.path().join("ledger");
+            fs::create_dir(&copied).unwrap();
+            for entry in fs::read_dir(&ledger).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_file() {
-                    fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+                    fs::copy(entry.path(), copied.join(entry.file_name())).unwrap();
                 }
             }
             let mut bytes = original.clone();
             bytes[at] ^= 1 << (step % 8);
-            fs::write(copy.path().join(name), bytes).unwrap();
+            fs::write(copied.join(name), bytes).unwrap();
             flipped += 1;
             // Either it is noticed, or it was in a byte that means nothing: then all is there.
             match check(copy.path()) {

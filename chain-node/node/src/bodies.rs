@@ -230,6 +230,7 @@ mod tests {
             history_root: nothing,
             validator_set: nothing,
             next_validators: nothing,
+            checkpoint: None,
             proposer: key_id("a"),
         };
         Body {

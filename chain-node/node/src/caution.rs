@@ -150,6 +150,7 @@ mod tests {
             assert_eq!(forgot.may_speak(tip, &four), may, "at {tip}");
         }
     }
+
     #[test]
     fn one_liar_of_four_neither_lengthens_the_silence_nor_shortens_it() {
         let four = set(Engine::Bft, &["a", "b", "c", "d"]);

@@ -1,10 +1,15 @@
 //! What a node is told when it starts. Reading it from files is the command line's work.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use xinqiao_crypto::SecretKey;
-use xinqiao_ledger::{genesis::Genesis, ids::OrgId};
+use xinqiao_ledger::{
+    genesis::Genesis,
+    ids::{Height, OrgId},
+};
 use xinqiao_rpc::{Identity, Limits};
+
+use crate::mesh::Ways;
 
 /// What a node is, with what it takes to be that.
 pub enum Role {
@@ -63,6 +68,10 @@ impl Default for MempoolLimits {
     }
 }
 
+/// So many blocks behind a validator or follower begins with a snapshot, if it is told nothing else:
+/// two checkpoints by the default limits.
+const SNAPSHOT_AFTER: Height = 20_000;
+
 /// What a node is told when it starts.
 #[derive(Debug)]
 pub struct NodeConfig {
@@ -80,6 +89,12 @@ pub struct NodeConfig {
     pub upstreams: Vec<Upstream>,
     /// Where members' validators are reached from here, if not where the ledger says.
     pub validators: BTreeMap<OrgId, String>,
+    /// So many blocks behind it begins with a snapshot when it is started; never, if none. An observer
+    /// has none unless told: it executes every block since the genesis.
+    pub snapshot_after: Option<Height>,
+    /// How long blocks are kept whole; for ever, if none. What proofs of what is open or in force need
+    /// stays in any case.
+    pub keep: Option<Duration>,
     /// A validator without its log takes part at once. Right only when all validators begin again
     /// together, after the logs of a quorum were lost.
     pub speak_without_log: bool,
@@ -90,8 +105,21 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// How it reaches validators.
+    pub(crate) fn ways(&self) -> Ways {
+        Ways {
+            identity: self.identity.clone(),
+            limits: self.limits.clone(),
+            overrides: self.validators.clone(),
+        }
+    }
+
     /// A configuration with default limits, that listens nowhere and follows nobody.
     pub fn new(data_dir: PathBuf, genesis: Arc<Genesis>, role: Role, identity: Identity) -> Self {
+        let snapshot_after = match role {
+            Role::Validator { .. } | Role::Follower => Some(SNAPSHOT_AFTER),
+            Role::Observer => None,
+        };
         Self {
             data_dir,
             genesis,
@@ -100,6 +128,8 @@ impl NodeConfig {
             identity,
             upstreams: Vec::new(),
             validators: BTreeMap::new(),
+            snapshot_after,
+            keep: None,
             speak_without_log: false,
             mempool: MempoolLimits::default(),
             limits: Limits::default(),

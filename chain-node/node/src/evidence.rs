@@ -14,13 +14,12 @@ use xinqiao_ledger::{
     ids::{Height, OrderId, TxId},
     member::MemberKey,
     outcome::{Event, Outcome},
-    tx::Tx,
     wire,
 };
 use xinqiao_rpc::{Fault, Reason};
 use xinqiao_store::{Error as StoreError, Place, Reader};
 
-use crate::{fault, replica::Replica};
+use crate::{fault, replica::Replica, service};
 
 /// Why there is no evidence.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +42,7 @@ impl From<NoEvidence> for Status {
                 .because(fault.to_string())
                 .with("limit_receipts", MAX_RECEIPTS)
                 .status(),
-            NoEvidence::Store(fault) => fault::internal(&fault),
+            NoEvidence::Store(fault) => service::damaged(fault),
             NoEvidence::State(fault) => fault::internal(&fault),
         }
     }
@@ -139,10 +138,7 @@ fn basis(reader: &Reader, state: &impl StateRead, id: &OrderId) -> Result<Basis,
     for HistoryRecord { height, tx } in history {
         match tx {
             Some(tx) => {
-                let place = reader
-                    .place(&tx)?
-                    .ok_or_else(|| damaged(height, "a transaction of the history is missing"))?;
-                places.insert(place);
+                places.insert(place_of(reader, &tx, height)?);
             }
             // A deadline that fired: the block's own outcome tells of it.
             None => drop(blocks.insert(height)),
@@ -168,7 +164,7 @@ fn key_places(
     let mut known = BTreeSet::new();
     let mut unseen = vec![basis.recipient];
     for place in &basis.places {
-        unseen.push(tx_at(reader, *place)?.meta().signer);
+        unseen.push(reader.tx_at(*place)?.meta().signer);
     }
     // Whoever brought a key has signed with one that may have been brought in turn.
     while let Some(key) = unseen.pop() {
@@ -181,23 +177,14 @@ fn key_places(
         if record.valid_from == 0 {
             continue;
         }
-        let block = reader
-            .block(record.valid_from)?
-            .ok_or_else(|| damaged(record.valid_from, "the block is missing"))?;
-        for (index, tx) in (0..).zip(&block.txs) {
-            let place = Place {
-                height: record.valid_from,
-                index,
-            };
+        for (place, tx) in reader.kept_txs(record.valid_from)? {
             if brings(tx.action(), &key) && found.insert(place) {
                 unseen.push(tx.meta().signer);
             }
         }
         for id in carried_out(reader, record.valid_from)? {
-            let place = reader
-                .place(&id)?
-                .ok_or_else(|| damaged(record.valid_from, "a proposal is missing"))?;
-            let tx = tx_at(reader, place)?;
+            let place = place_of(reader, &id, record.valid_from)?;
+            let tx = reader.tx_at(place)?;
             if proposes(tx.action(), &key) {
                 blocks.insert(record.valid_from);
                 if found.insert(place) {
@@ -211,8 +198,7 @@ fn key_places(
 
 /// The proposals that a block carried out.
 fn carried_out(reader: &Reader, height: Height) -> Result<Vec<TxId>, StoreError> {
-    let outcomes = reader.outcomes(height)?.unwrap_or_default();
-    let Some(Outcome::Applied(events)) = outcomes.into_iter().next() else {
+    let Outcome::Applied(events) = reader.own_outcome(height)? else {
         return Ok(Vec::new());
     };
     let enacted = events.iter().filter_map(|event| match event {
@@ -236,14 +222,17 @@ fn proposes(action: &Action, id: &KeyId) -> bool {
     })
 }
 
-fn tx_at(reader: &Reader, place: Place) -> Result<Tx, StoreError> {
-    let block = reader.block(place.height)?;
-    block
-        .and_then(|mut block| {
-            let index = place.index as usize;
-            (index < block.txs.len()).then(|| block.txs.swap_remove(index))
-        })
-        .ok_or_else(|| damaged(place.height, "a transaction is missing"))
+/// The place of a transaction that the state says is at or below a height.
+fn place_of(reader: &Reader, tx: &TxId, height: Height) -> Result<Place, StoreError> {
+    if let Some(place) = reader.place(tx)? {
+        return Ok(place);
+    }
+    let first = reader.first_block()?;
+    Err(if height < first {
+        StoreError::Pruned { height, first }
+    } else {
+        damaged(height, "a transaction that the state names is missing")
+    })
 }
 
 /// Whether an action brings a key onto the ledger.

@@ -16,9 +16,7 @@ use xinqiao_ledger::{
     validators::Validator,
     wire::{self, converse_request::Content, validator_service_client::ValidatorServiceClient},
 };
-use xinqiao_rpc::{
-    ExpectedPeer, FaultView, Identity, Limits, Role as Process, RpcChannel, limited, tls,
-};
+use xinqiao_rpc::{FaultView, Identity, Limits, RpcChannel, limited};
 
 use crate::{error::Error, host::Heard, upstream::Feed};
 
@@ -65,6 +63,15 @@ pub(crate) struct Ways {
     pub(crate) limits: Limits,
     /// Where members' validators are reached from here, if not where the ledger says.
     pub(crate) overrides: BTreeMap<OrgId, String>,
+}
+
+impl Ways {
+    /// The way to a validator's node.
+    pub(crate) fn feed(&self, validator: &Validator) -> Result<Feed, Error> {
+        let known = self.overrides.get(&validator.org);
+        let uri = known.map_or(validator.endpoint.as_str(), String::as_str);
+        Feed::new(validator.org.as_str(), uri, &self.identity, &self.limits)
+    }
 }
 
 /// The other validators.
@@ -127,18 +134,7 @@ impl Mesh {
     }
 
     fn connect(&self, id: KeyId, validator: Validator) -> Result<Peer, Error> {
-        let known = self.ways.overrides.get(&validator.org);
-        let uri = known.map_or(validator.endpoint.as_str(), String::as_str);
-        let expected = ExpectedPeer::org(validator.org.as_str()).with_role(Process::Node);
-        let channel = tls::channel_to(uri, &self.ways.identity, expected, &self.ways.limits)
-            .map_err(|source| Error::Upstream {
-                uri: uri.to_owned(),
-                source,
-            })?;
-        let feed = Feed {
-            uri: uri.to_owned(),
-            channel,
-        };
+        let feed = self.ways.feed(&validator)?;
         let talk = |tell: bool| {
             let (say, sayings) = mpsc::channel(QUEUE);
             let conversation = Conversation {

@@ -21,6 +21,7 @@ pub(crate) mod validator;
 use tonic::{Request, Status};
 use xinqiao_contracts::StateFault;
 use xinqiao_ledger::malformed::{Malformed, Problem};
+use xinqiao_rpc::{Fault, Reason};
 use xinqiao_store::View;
 
 use crate::{fault, replica::Replica};
@@ -62,8 +63,15 @@ fn failed(fault: StateFault) -> Status {
     fault::internal(&fault)
 }
 
-fn damaged(fault: xinqiao_store::Error) -> Status {
-    fault::internal(&fault)
+pub(crate) fn damaged(fault: xinqiao_store::Error) -> Status {
+    match fault {
+        xinqiao_store::Error::Pruned { height, first } => Fault::new(Reason::BlockNotFound)
+            .because(fault.to_string())
+            .with("height", height)
+            .with("first_block", first)
+            .status(),
+        fault => fault::internal(&fault),
+    }
 }
 
 /// A number within its bounds.

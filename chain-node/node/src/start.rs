@@ -6,15 +6,13 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
+use xinqiao_contracts::validators;
 use xinqiao_ledger::wire::{
     audit_service_server::AuditServiceServer, ledger_service_server::LedgerServiceServer,
     state_service_server::StateServiceServer, submission_service_server::SubmissionServiceServer,
     validator_service_server::ValidatorServiceServer,
 };
-use xinqiao_rpc::{
-    BoundServer, ExpectedPeer, Fitness, Identity, Limits, Role as Process, ServerBuilder, limited,
-    tls,
-};
+use xinqiao_rpc::{BoundServer, Fitness, Identity, Limits, ServerBuilder, limited};
 use xinqiao_store::{Reader, Store};
 
 use crate::{
@@ -23,7 +21,8 @@ use crate::{
     follower::Follower,
     host::{self, Heard, Host, Means},
     intake::Intake,
-    mesh::Ways,
+    join::Joiner,
+    pruning,
     relay::Relay,
     replica::{Replica, Way},
     service::{
@@ -81,8 +80,7 @@ impl Node {
         config: NodeConfig,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<NodeHandle, Error> {
-        let (data_dir, genesis) = (config.data_dir.clone(), Arc::clone(&config.genesis));
-        let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, &genesis)).await??;
+        let store = open(&config).await?;
         let tip = store.tip();
         let (stopping, stop) = watch::channel(false);
         let shared = Arc::new(Shared {
@@ -99,6 +97,9 @@ impl Node {
             tracing::error!(%reason, "the node had halted before it was stopped, and stays halted");
         }
         let role = format!("{:?}", config.role);
+        if let Some(keep) = config.keep {
+            tokio::spawn(pruning::run(Arc::clone(&shared), keep));
+        }
         let (listen, identity, limits) = (
             config.listen,
             config.identity.clone(),
@@ -213,6 +214,7 @@ fn arrange(
 ) -> Result<(Way, Option<Door>, Work), Error> {
     let stop = shared.stop.clone();
     let halted = shared.halted().is_some();
+    let ways = config.ways();
     let (way, door, work): (Way, Option<Door>, Work) = match config.role {
         Role::Validator { key } => {
             let me = key.public().id();
@@ -226,11 +228,7 @@ fn arrange(
             let means = Means {
                 key,
                 intake: Arc::clone(&intake),
-                ways: Ways {
-                    identity: config.identity,
-                    limits: config.limits,
-                    overrides: config.validators,
-                },
+                ways,
                 tell,
                 heard,
                 log,
@@ -257,25 +255,54 @@ fn arrange(
     Ok((way, door, work))
 }
 
+/// Opens the store, after beginning with a snapshot if the node is far behind.
+async fn open(config: &NodeConfig) -> Result<Store, Error> {
+    let open = || {
+        let (data_dir, genesis) = (config.data_dir.clone(), Arc::clone(&config.genesis));
+        async move {
+            let opening = move || Store::open(&data_dir, &genesis);
+            Ok::<_, Error>(tokio::task::spawn_blocking(opening).await??)
+        }
+    };
+    let store = open().await?;
+    let Some(after) = config.snapshot_after else {
+        return Ok(store);
+    };
+    let mut feeds = match &config.role {
+        Role::Validator { .. } => Vec::new(),
+        Role::Follower | Role::Observer => {
+            feeds(&config.upstreams, &config.identity, &config.limits)?
+        }
+    };
+    if let Role::Validator { key } = &config.role {
+        let (me, ways) = (key.public(), config.ways());
+        let others = validators(&store.reader().view())?;
+        let others = others.iter().filter(|one| one.key != *me);
+        feeds.extend(others.filter_map(|one| ways.feed(one).ok()));
+    }
+    let joiner = Joiner {
+        data_dir: &config.data_dir,
+        genesis: &config.genesis,
+        after,
+        feeds,
+        tip: store.tip(),
+    };
+    if !joiner.is_far_behind().await {
+        return Ok(store);
+    }
+    // The snapshot takes the store's place.
+    drop(store);
+    joiner.run().await?;
+    open().await
+}
+
 fn feeds(upstreams: &[Upstream], identity: &Identity, limits: &Limits) -> Result<Vec<Feed>, Error> {
     if upstreams.is_empty() {
         return Err(Error::NoUpstream);
     }
     upstreams
         .iter()
-        .map(|Upstream { org, uri }| {
-            let expected = ExpectedPeer::org(org.as_str()).with_role(Process::Node);
-            let channel = tls::channel_to(uri, identity, expected, limits).map_err(|source| {
-                Error::Upstream {
-                    uri: uri.clone(),
-                    source,
-                }
-            })?;
-            Ok(Feed {
-                uri: uri.clone(),
-                channel,
-            })
-        })
+        .map(|Upstream { org, uri }| Feed::new(org, uri, identity, limits))
         .collect()
 }
 

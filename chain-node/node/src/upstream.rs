@@ -18,9 +18,11 @@ use xinqiao_ledger::{
     validators::ValidatorSet,
     wire::{self, ledger_service_client::LedgerServiceClient},
 };
-use xinqiao_rpc::{FaultView, RpcChannel, limited};
+use xinqiao_rpc::{
+    ExpectedPeer, FaultView, Identity, Limits, Role as Process, RpcChannel, limited, tls,
+};
 
-use crate::shared::Shared;
+use crate::{error::Error, shared::Shared};
 
 /// Blocks that are checked ahead of the one that is executed.
 const AHEAD: usize = 4;
@@ -117,10 +119,42 @@ pub(crate) struct Feed {
     pub(crate) channel: RpcChannel,
 }
 
+/// Where an upstream stands.
+pub(crate) struct Standing {
+    pub(crate) height: Height,
+    /// The lowest height from which on it has all blocks.
+    pub(crate) first_block: Height,
+}
+
 impl Feed {
-    /// Where the upstream stands.
+    /// A way to an organisation's node.
+    pub(crate) fn new(
+        org: &str,
+        uri: &str,
+        identity: &Identity,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let expected = ExpectedPeer::org(org).with_role(Process::Node);
+        let channel = tls::channel_to(uri, identity, expected, limits);
+        let uri = uri.to_owned();
+        match channel {
+            Ok(channel) => Ok(Self { uri, channel }),
+            Err(source) => Err(Error::Upstream { uri, source }),
+        }
+    }
+
+    /// The height at which the upstream stands.
     pub(crate) async fn height(&self, chain: ChainId) -> Result<Height, UpstreamFault> {
-        let channel = self.channel.clone().with_default_deadline(PATIENCE);
+        Ok(self.standing(chain, PATIENCE).await?.height)
+    }
+
+    /// Where the upstream stands, if it says so in time.
+    pub(crate) async fn standing(
+        &self,
+        chain: ChainId,
+        patience: Duration,
+    ) -> Result<Standing, UpstreamFault> {
+        let channel = self.channel.clone().with_default_deadline(patience);
         let mut client = limited!(LedgerServiceClient::new(channel));
         let status = client
             .get_status(wire::GetStatusRequest {})
@@ -128,7 +162,10 @@ impl Feed {
             .into_inner();
         let found = ChainId::parse("chain_id", &status.chain_id)?;
         if found == chain {
-            Ok(status.height)
+            Ok(Standing {
+                height: status.height,
+                first_block: status.first_block,
+            })
         } else {
             Err(UpstreamFault::OtherChain(found))
         }

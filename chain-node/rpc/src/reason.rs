@@ -265,6 +265,9 @@ reasons! {
     BlockNotFound = "BLOCK_NOT_FOUND", NotFound;
     en: "There is no block at this height yet, or this node does not keep it.", "Ask for a height up to the node's own, or ask a node that keeps the whole history.";
     zh: "该高度尚无区块，或本节点未保存该区块。", "请查询不超过节点当前高度的区块，或改用保存全部历史的节点。";
+    SnapshotNotFound = "SNAPSHOT_NOT_FOUND", NotFound;
+    en: "This node has no certified snapshot of the state, or not the part that was asked for.", "Ask for the newest snapshot again, or ask another node; a chain has its first one after two checkpoints.";
+    zh: "本节点没有经认证的状态快照，或没有所请求的那一部分。", "请重新请求最新快照，或改用其他节点；链在两个检查点之后才有第一个快照。";
     TxNotFound = "TX_NOT_FOUND", NotFound;
     en: "There is no committed transaction with this id.", "Check the id; a waiting transaction appears once it is in a block.";
     zh: "没有该标识的已提交交易。", "请核对标识；等待中的交易在打包进区块后才能查到。";

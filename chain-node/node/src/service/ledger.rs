@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 use xinqiao_contracts::parameters;
 use xinqiao_ledger::{
+    checkpoint::MAX_CHUNKS,
     ids::{Height, TxId},
     wire::{self, ledger_service_server::LedgerService},
 };
@@ -54,6 +55,7 @@ impl LedgerService for Ledger {
             mempool_bytes: bytes as u64,
             halted: self.replica.halted().unwrap_or_default(),
             max_expiry_window: parameters.max_expiry_window,
+            first_block: self.replica.reader().first_block().map_err(damaged)?,
         }))
     }
 
@@ -130,6 +132,42 @@ impl LedgerService for Ledger {
             let handovers = replica.reader().handovers(id, after, HANDOVERS);
             let handovers = handovers.map_err(damaged)?;
             Ok(wire::GetHandoversResponse { handovers })
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn get_snapshot(
+        &self,
+        request: Request<wire::GetSnapshotRequest>,
+    ) -> Result<Response<wire::GetSnapshotResponse>, Status> {
+        self.replica.shared.caller(&request)?;
+        let offer = off_loop(&self.replica, |replica| {
+            let offer = replica.reader().snapshot().map_err(damaged)?;
+            offer.ok_or_else(|| Fault::new(Reason::SnapshotNotFound).status())
+        });
+        Ok(Response::new(wire::GetSnapshotResponse {
+            snapshot: Some((&offer.await?).into()),
+        }))
+    }
+
+    async fn get_snapshot_chunk(
+        &self,
+        request: Request<wire::GetSnapshotChunkRequest>,
+    ) -> Result<Response<wire::GetSnapshotChunkResponse>, Status> {
+        self.replica.shared.caller(&request)?;
+        let wire::GetSnapshotChunkRequest { height, index } = request.into_inner();
+        within("height", height, 1, u64::MAX)?;
+        within("index", index.into(), 0, MAX_CHUNKS as u64 - 1)?;
+        let answer = off_loop(&self.replica, move |replica| {
+            let chunk = (replica.reader())
+                .snapshot_chunk(height, index as usize)
+                .map_err(damaged)?;
+            let missing = || {
+                let fault = Fault::new(Reason::SnapshotNotFound);
+                fault.with("height", height).with("index", index).status()
+            };
+            let chunk = chunk.ok_or_else(missing)?;
+            Ok(wire::GetSnapshotChunkResponse { chunk })
         });
         answer.await.map(Response::new)
     }

@@ -30,10 +30,11 @@ use xinqiao_rpc::{ExpectedPeer, Identity, Limits, Role as Process, RpcChannel, t
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whose processes have certificates that the genesis registers.
-const REGISTERED: [(&str, Process); 7] = [
+const REGISTERED: [(&str, Process); 8] = [
     ("js-bank", Process::Agent),
     ("js-bureau", Process::Gateway),
     ("js-bureau", Process::Node),
+    ("pboc", Process::Node),
     ("pboc", Process::Observer),
     ("sh-bureau", Process::Node),
     ("sh-bureau", Process::Operator),
@@ -62,6 +63,11 @@ impl Consortium {
     }
 
     pub(crate) fn with(parameters: Parameters) -> Self {
+        Self::founded(parameters, |_| ())
+    }
+
+    /// With a genesis that is changed before anything rests on it.
+    pub(crate) fn founded(parameters: Parameters, change: impl FnOnce(&mut Genesis)) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -91,6 +97,7 @@ impl Consortium {
             member.certificates.sort();
         }
         genesis.authorities = vec![certificate.der().to_vec()];
+        change(&mut genesis);
         genesis.check().unwrap();
         consortium.people.chain = genesis.chain_id();
         consortium.people.genesis = genesis.clone();

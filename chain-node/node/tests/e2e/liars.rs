@@ -1,6 +1,11 @@
 //! Upstreams that lie: dropped, never believed. And a quorum that lies: the follower halts.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::oneshot;
@@ -23,33 +28,61 @@ use xinqiao_rpc::{FaultView, Role, RunningServer, ServerBuilder, limited};
 use crate::consortium::{Consortium, Running, assert_agree};
 
 /// What it does to the blocks of an honest chain before it sends them.
-type Lie = fn(Vec<wire::Block>) -> Vec<wire::Block>;
+pub(crate) type Lie = fn(Vec<wire::Block>) -> Vec<wire::Block>;
 
 /// A node of `zj-bureau` that has an honest chain and does not tell it as it is.
 #[derive(Clone)]
-struct Liar {
+pub(crate) struct Liar {
     honest: Replica,
     lie: Lie,
     says_height: Option<u64>,
     chain: Option<Vec<u8>>,
+    /// What it does to the snapshot that an honest node offers.
+    pub(crate) offer: fn(&mut wire::Snapshot),
+    /// What it sends for a chunk of a number.
+    pub(crate) chunk: fn(u32, Vec<u8>) -> Result<Vec<u8>, Status>,
+    /// Chunks that it was asked for.
+    pub(crate) chunks: Arc<Mutex<Vec<u32>>>,
+    /// How often it was asked for blocks.
+    pub(crate) streams: Arc<Mutex<usize>>,
 }
 
 impl Liar {
-    fn new(honest: &Running, lie: Lie) -> Self {
+    pub(crate) fn new(honest: &Running, lie: Lie) -> Self {
         Self {
             honest: honest.replica(),
             lie,
             says_height: None,
             chain: None,
+            offer: |_| (),
+            chunk: |_, chunk| Ok(chunk),
+            chunks: Arc::default(),
+            streams: Arc::default(),
         }
     }
 
-    async fn serve(self, consortium: &Consortium) -> (RunningServer, oneshot::Sender<()>) {
+    pub(crate) fn says_height(&mut self, height: u64) {
+        self.says_height = Some(height);
+    }
+
+    pub(crate) async fn serve(
+        self,
+        consortium: &Consortium,
+    ) -> (RunningServer, oneshot::Sender<()>) {
+        self.serve_at(consortium, SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+    }
+
+    pub(crate) async fn serve_at(
+        self,
+        consortium: &Consortium,
+        address: SocketAddr,
+    ) -> (RunningServer, oneshot::Sender<()>) {
         let identity = consortium.identity("zj-bureau", Role::Node);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = ServerBuilder::mutual_tls(&identity)
             .add_service(limited!(LedgerServiceServer::new(self)))
-            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .bind(address)
             .await
             .unwrap()
             .spawn(async move {
@@ -59,7 +92,7 @@ impl Liar {
     }
 }
 
-fn upstream(server: &RunningServer) -> Upstream {
+pub(crate) fn upstream(server: &RunningServer) -> Upstream {
     Upstream {
         org: "zj-bureau".into(),
         uri: format!("https://{}", server.local_addr()),
@@ -87,6 +120,7 @@ impl LedgerService for Liar {
         &self,
         request: Request<wire::StreamBlocksRequest>,
     ) -> Result<Response<Self::StreamBlocksStream>, Status> {
+        *self.streams.lock().unwrap() += 1;
         let from = request.get_ref().from_height;
         let honest = (1..=self.honest.tip().height)
             .map(|height| self.honest.reader().wire_block(height).unwrap().unwrap())
@@ -120,7 +154,31 @@ impl LedgerService for Liar {
         &self,
         _: Request<wire::GetHandoversRequest>,
     ) -> Result<Response<wire::GetHandoversResponse>, Status> {
-        Err(Status::unimplemented(""))
+        Ok(Response::new(wire::GetHandoversResponse::default()))
+    }
+
+    async fn get_snapshot(
+        &self,
+        _: Request<wire::GetSnapshotRequest>,
+    ) -> Result<Response<wire::GetSnapshotResponse>, Status> {
+        let offer = self.honest.reader().snapshot().unwrap();
+        let mut snapshot = wire::Snapshot::from(&offer.ok_or(Status::not_found(""))?);
+        (self.offer)(&mut snapshot);
+        Ok(Response::new(wire::GetSnapshotResponse {
+            snapshot: Some(snapshot),
+        }))
+    }
+
+    async fn get_snapshot_chunk(
+        &self,
+        request: Request<wire::GetSnapshotChunkRequest>,
+    ) -> Result<Response<wire::GetSnapshotChunkResponse>, Status> {
+        let wire::GetSnapshotChunkRequest { height, index } = request.into_inner();
+        self.chunks.lock().unwrap().push(index);
+        let reader = self.honest.reader();
+        let chunk = reader.snapshot_chunk(height, index as usize).unwrap();
+        let chunk = (self.chunk)(index, chunk.ok_or(Status::not_found(""))?)?;
+        Ok(Response::new(wire::GetSnapshotChunkResponse { chunk }))
     }
 
     async fn get_history_proof(

@@ -6,6 +6,7 @@ mod babble;
 mod consortium;
 mod crash;
 mod governance;
+mod joining;
 mod liars;
 mod refused;
 mod restart;

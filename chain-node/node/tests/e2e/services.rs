@@ -81,6 +81,7 @@ async fn status_says_where_each_node_stands() {
                 mempool_bytes: 0,
                 halted: String::new(),
                 max_expiry_window: 1_000,
+                first_block: 1,
             }
         );
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tonic::{Code, Request, Status, metadata::MetadataValue};
+use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
 use xinqiao_crypto::{DistinguishingId, SecretKey};
 use xinqiao_identity::{TokenIssuer, TokenRequest};
 use xinqiao_ledger::{
@@ -63,7 +63,8 @@ pub(crate) struct HomeGateway {
     pub(crate) epochs: RwLock<Epochs>,
     pub(crate) distinguishing_id: DistinguishingId,
     pub(crate) signing_key: SecretKey,
-    pub(crate) max_expiry_window: u64,
+    /// How many blocks a transaction's expiry may lie ahead, as far as it was heard of.
+    pub(crate) max_expiry_window: AtomicU64,
     pub(crate) height: AtomicU64,
 }
 
@@ -136,6 +137,7 @@ impl HomeGateway {
         }
         self.follow(&directory.handovers)?;
         self.heard_of(directory.height);
+        (self.max_expiry_window).store(directory.max_expiry_window, Ordering::Relaxed);
         Ok(Arc::new(directory))
     }
 
@@ -157,10 +159,11 @@ impl HomeGateway {
 
     /// Signs a transaction with the institution's agent key.
     pub(crate) fn sign(&self, action: wire::tx_body::Action) -> (wire::Transaction, TxId) {
+        let window = self.max_expiry_window.load(Ordering::Relaxed);
         let tx = Tx::sign(
             action,
             &self.chain,
-            self.height() + self.max_expiry_window,
+            self.height().saturating_add(window),
             &self.signing_key,
             &self.distinguishing_id,
             &mut rand::rng(),
@@ -169,19 +172,43 @@ impl HomeGateway {
         (tx, id)
     }
 
+    /// Signs an action and hands it in. A vote may have shortened the window for expiries since the
+    /// agent heard of it: then it asks anew, and signs once more.
+    async fn hand_in<M, R, F>(
+        &self,
+        acting: &Acting,
+        action: &wire::tx_body::Action,
+        message: impl Fn(Option<wire::Transaction>) -> M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<(TxId, R), Status>
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        for again in [true, false] {
+            let (tx, id) = self.sign(action.clone());
+            let request = self.request(acting, message(Some(tx)), COMMIT)?;
+            match call(request).await {
+                Ok(answer) => return Ok((id, answer.into_inner())),
+                Err(status) if again && is_too_far(&status) => self.directory(acting).await?,
+                Err(status) => return Err(passed_on(&status)),
+            };
+        }
+        Err(Fault::new(Reason::TxExpiryTooFar).status())
+    }
+
     /// Places an order and gives the proof of the ledger's decision.
     pub(crate) async fn place(
         &self,
         acting: &Acting,
         order: wire::PlaceOrder,
     ) -> Result<(TxId, Proven), Status> {
-        let (tx, id) = self.sign(wire::tx_body::Action::PlaceOrder(order));
-        let message = wire::OrderServicePlaceOrderRequest {
-            transaction: Some(tx),
+        let action = wire::tx_body::Action::PlaceOrder(order);
+        let message = |transaction| wire::OrderServicePlaceOrderRequest { transaction };
+        let place = |request| {
+            let mut orders = self.orders();
+            async move { orders.place_order(request).await }
         };
-        let request = self.request(acting, message, COMMIT)?;
-        let answer = self.orders().place_order(request).await;
-        let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
+        let (id, answer) = self.hand_in(acting, &action, message, place).await?;
         Ok((id, self.proven(acting, answer.receipt.as_ref()).await?))
     }
 
@@ -191,13 +218,12 @@ impl HomeGateway {
         acting: &Acting,
         action: wire::tx_body::Action,
     ) -> Result<(), Status> {
-        let (tx, id) = self.sign(action);
-        let message = wire::SubmitOrderChangeRequest {
-            transaction: Some(tx),
+        let message = |transaction| wire::SubmitOrderChangeRequest { transaction };
+        let change = |request| {
+            let mut orders = self.orders();
+            async move { orders.submit_order_change(request).await }
         };
-        let request = self.request(acting, message, COMMIT)?;
-        let answer = self.orders().submit_order_change(request).await;
-        let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
+        let (id, answer) = self.hand_in(acting, &action, message, change).await?;
         applied(&self.proven(acting, answer.receipt.as_ref()).await?, id)
     }
 
@@ -207,13 +233,12 @@ impl HomeGateway {
         acting: &Acting,
         action: wire::tx_body::Action,
     ) -> Result<TxId, Status> {
-        let (tx, id) = self.sign(action);
-        let message = wire::SubmitConsentRequest {
-            transaction: Some(tx),
+        let message = |transaction| wire::SubmitConsentRequest { transaction };
+        let submit = |request| {
+            let mut consents = self.consents();
+            async move { consents.submit_consent(request).await }
         };
-        let request = self.request(acting, message, COMMIT)?;
-        let answer = self.consents().submit_consent(request).await;
-        let answer = answer.map_err(|status| passed_on(&status))?.into_inner();
+        let (id, answer) = self.hand_in(acting, &action, message, submit).await?;
         applied(&self.proven(acting, answer.receipt.as_ref()).await?, id)?;
         Ok(id)
     }
@@ -257,6 +282,11 @@ impl HomeGateway {
         self.heard_of(proven.header().height);
         Ok(proven)
     }
+}
+
+/// Whether a transaction was refused because its expiry lies too far ahead.
+fn is_too_far(status: &Status) -> bool {
+    FaultView::from_status(status).reason == Some(Reason::TxExpiryTooFar)
 }
 
 fn applied(proven: &Proven, id: TxId) -> Result<(), Status> {

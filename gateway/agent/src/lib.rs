@@ -146,7 +146,7 @@ impl Agent {
             epochs: RwLock::new(Epochs::begin(config.genesis.validator_set()?)),
             distinguishing_id: config.genesis.distinguishing_id.clone(),
             signing_key: config.signing_key,
-            max_expiry_window: config.genesis.parameters.max_expiry_window,
+            max_expiry_window: config.genesis.parameters.max_expiry_window.into(),
             height: 0.into(),
         });
         let verdicts = verdicts::Verdicts::new(gateway.clone());

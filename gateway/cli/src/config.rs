@@ -124,6 +124,14 @@ pub struct NodeFile {
     /// past all that it can have voted for. Right only when all validators begin again together.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub speak_without_log: bool,
+    /// So many blocks behind it begins with a snapshot of the state when it is started, checked against the
+    /// validators' certificates; 0 for never. 20,000 if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_after: Option<u64>,
+    /// For how many days blocks are kept whole; left out, for ever. What proofs of what is open or in force
+    /// need stays in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
     /// Where members' validators are reached from here, if not where the ledger says: `https://host:port`
     /// by member.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -455,7 +455,7 @@ async fn take_up(shop: Arc<Shop>, part: PartRef) {
     let signed = tokio::task::spawn_blocking(move || {
         submit::sign(&shop.replica, &shop.key, submit::accept(&part))
     });
-    if let Ok(signed) = signed.await
+    if let Ok(Ok(signed)) = signed.await
         && let Err(fault) = replica.submit(signed.tx).await
     {
         tracing::debug!(order = %part.order, part = part.part, %fault, "taking up a part was not recorded");
@@ -539,8 +539,13 @@ async fn record(shop: Arc<Shop>, action: Action, answers: Answers) {
     let signing = Arc::clone(&shop);
     let signed =
         tokio::task::spawn_blocking(move || submit::sign(&signing.replica, &signing.key, action));
-    let Ok(signed) = signed.await.map(Arc::new) else {
-        return;
+    let signed = match signed.await {
+        Ok(Ok(signed)) => Arc::new(signed),
+        Ok(Err(fault)) => {
+            tracing::error!(%fault, "a transaction cannot be signed: the replica's store fails");
+            return;
+        }
+        Err(_) => return,
     };
     answers.give(Answer::Submitted(Arc::clone(&signed))).await;
     submit::hand_in(shop.replica.clone(), signed, shop.limits.resubmit_after).await;

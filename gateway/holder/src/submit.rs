@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
+use xinqiao_contracts::{StateFault, parameters};
 use xinqiao_crypto::SecretKey;
 use xinqiao_ledger::{
     action::Delivery,
@@ -28,12 +29,20 @@ pub(crate) struct Signed {
     pub(crate) expires_at: Height,
 }
 
-/// Signs for the widest window that the chain allows: what was not ordered when it has passed never
-/// will be, and is signed anew.
-pub(crate) fn sign(replica: &Replica, key: &SecretKey, action: Action) -> Signed {
+/// Signs for the widest window that the chain allows by now: what was not ordered when it has passed
+/// never will be, and is signed anew.
+///
+/// # Errors
+/// When the replica's store fails.
+pub(crate) fn sign(
+    replica: &Replica,
+    key: &SecretKey,
+    action: Action,
+) -> Result<Signed, StateFault> {
     let genesis = replica.genesis();
     let chain = replica.chain();
-    let expires_at = replica.tip().height + genesis.parameters.max_expiry_window;
+    let window = parameters(&replica.state())?.max_expiry_window;
+    let expires_at = replica.tip().height + window;
     let tx = Tx::sign(
         action,
         &chain,
@@ -43,7 +52,7 @@ pub(crate) fn sign(replica: &Replica, key: &SecretKey, action: Action) -> Signed
         &mut rand::rng(),
     );
     let id = id_of(&chain, &key.public().id(), &tx.body);
-    Signed { tx, id, expires_at }
+    Ok(Signed { tx, id, expires_at })
 }
 
 /// Hands a transaction in until the replica has it or it cannot be ordered any more.

@@ -129,7 +129,6 @@ impl ConsentService for Consents {
 pub(crate) struct Directories {
     pub(crate) gate: Arc<Gate>,
     pub(crate) feed: Arc<Feed>,
-    pub(crate) max_expiry_window: u64,
 }
 
 impl Directories {
@@ -154,7 +153,7 @@ impl Directories {
             handovers,
             chain_id: self.gate.chain.to_vec(),
             height: self.feed.tip().height,
-            max_expiry_window: self.max_expiry_window,
+            max_expiry_window: snapshot.max_expiry_window,
             catalogue: Some(snapshot.catalogue.clone()),
             sources: snapshot.sources.values().cloned().collect(),
         })

@@ -1,4 +1,4 @@
-//! Members, sources and catalogue as the region's node has them, remembered for at most a second.
+//! Members, sources, catalogue and limits as the region's node has them, remembered for at most a second.
 //!
 //! They are few and asked for with every call, so one snapshot serves all. A block that changes any of
 //! them makes the snapshot stale at once (see [`crate::feed`]); the second is for the time in which the
@@ -41,6 +41,8 @@ pub(crate) struct Snapshot {
     pub(crate) members: BTreeMap<OrgId, Known>,
     pub(crate) sources: BTreeMap<SourceId, wire::SourceState>,
     pub(crate) catalogue: wire::Catalogue,
+    /// How many blocks a transaction's expiry may lie ahead by now: a vote changes it.
+    pub(crate) max_expiry_window: u64,
     taken: Instant,
     epoch: u64,
 }
@@ -81,7 +83,7 @@ impl LedgerDirectory {
         }
     }
 
-    /// A block changed members, sources or the catalogue.
+    /// A block changed members, sources, the catalogue or the limits.
     pub(crate) fn changed(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
@@ -96,15 +98,17 @@ impl LedgerDirectory {
         }
         // Read before asking: a change in between makes the answer stale, not fresh.
         let epoch = self.epoch.load(Ordering::Acquire);
-        let (members, sources, catalogue) = tokio::try_join!(
+        let (members, sources, catalogue, status) = tokio::try_join!(
             self.node.members(),
             self.node.sources(),
-            self.node.catalogue()
+            self.node.catalogue(),
+            self.node.status()
         )?;
         let snapshot = Arc::new(Snapshot {
             members: members.iter().filter_map(known).collect(),
             sources: sources.into_iter().filter_map(named).collect(),
             catalogue,
+            max_expiry_window: status.max_expiry_window,
             taken: Instant::now(),
             epoch,
         });

@@ -273,7 +273,7 @@ fn subject_of(tx: &Tx) -> Touches {
         | Action::ActivateSource(_)
         | Action::SuspendSource { .. }
         | Action::RetireSource(_)
-        // A vote may carry a change of members or of the catalogue.
+        // A vote may carry a change of members, of the catalogue or of the limits.
         | Action::Vote { .. } => Touches::Directory,
         Action::OpenUser(_)
         | Action::CloseUser(_)

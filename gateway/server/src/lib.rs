@@ -115,15 +115,14 @@ impl Gateway {
         let directory = Arc::new(directory::LedgerDirectory::new(node.clone()));
         let feed = Arc::new(feed::Feed::new(node.clone(), directory.clone()));
         let chain = config.genesis.chain_id();
-        let max_expiry_window = config.genesis.parameters.max_expiry_window;
         let recorder = Arc::new(refusals::Recorder::new(
             node.clone(),
             feed.clone(),
+            directory.clone(),
             refusals::Signer {
                 key: config.signing_key,
                 chain,
                 distinguishing_id: config.genesis.distinguishing_id.clone(),
-                max_expiry_window,
             },
         ));
         let gate = Arc::new(access::Gate {
@@ -165,7 +164,6 @@ impl Gateway {
                 consents::Directories {
                     gate: gate.clone(),
                     feed: feed.clone(),
-                    max_expiry_window,
                 }
             )))
             .add_service(limited!(DeliveryServiceServer::new(delivery::Deliveries {

@@ -28,7 +28,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_rpc::{FaultView, Reason};
 
-use crate::{feed::Feed, node::Node};
+use crate::{directory::LedgerDirectory, feed::Feed, node::Node};
 
 /// How long an answer waits for its record.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,12 +75,12 @@ pub(crate) struct Signer {
     pub(crate) key: SecretKey,
     pub(crate) chain: ChainId,
     pub(crate) distinguishing_id: DistinguishingId,
-    pub(crate) max_expiry_window: u64,
 }
 
 pub(crate) struct Recorder {
     node: Node,
     feed: Arc<Feed>,
+    directory: Arc<LedgerDirectory>,
     signer: Signer,
     places: Arc<Semaphore>,
     aggregates: Mutex<LruCache<AggregateKey, Aggregate>>,
@@ -95,10 +95,16 @@ struct Aggregate {
 }
 
 impl Recorder {
-    pub(crate) fn new(node: Node, feed: Arc<Feed>, signer: Signer) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        feed: Arc<Feed>,
+        directory: Arc<LedgerDirectory>,
+        signer: Signer,
+    ) -> Self {
         Self {
             node,
             feed,
+            directory,
             signer,
             places: Arc::new(Semaphore::new(MAX_PENDING)),
             aggregates: Mutex::new(LruCache::new(MAX_AGGREGATES)),
@@ -202,7 +208,9 @@ impl Recorder {
     }
 
     async fn try_write(&self, refusal: wire::RecordRefusal) -> Result<(), String> {
-        let window = self.signer.max_expiry_window.min(EXPIRY_BLOCKS);
+        let snapshot = self.directory.snapshot().await;
+        let snapshot = snapshot.map_err(|status| FaultView::from_status(&status).to_string())?;
+        let window = snapshot.max_expiry_window.min(EXPIRY_BLOCKS);
         let tx = Tx::sign(
             wire::tx_body::Action::RecordRefusal(refusal),
             &self.signer.chain,

@@ -331,7 +331,7 @@ async fn no_byte_of_a_report_and_no_plain_code_is_on_the_node_s_disk() {
     let disk = consortium.stop().await;
     let code = enterprise();
     let mut bytes = 0;
-    for file in std::fs::read_dir(disk.path()).unwrap() {
+    for file in std::fs::read_dir(disk.path().join("ledger")).unwrap() {
         let path = file.unwrap().path();
         if !path.is_file() {
             continue;

@@ -465,10 +465,11 @@ fn described(change: &wire::Change) -> String {
         Some(Kind::RemoveValidator(org)) => format!("no validator of {org}"),
         Some(Kind::SetEngine(engine)) => format!("engine {}", render::consensus_engine(*engine)),
         Some(Kind::SetParameters(it)) => format!(
-            "limits: expiry window {} blocks, consent {} days, {} deadlines a block, a validator's key {} blocks{}",
+            "limits: expiry window {} blocks, consent {} days, {} deadlines a block, a checkpoint every {} blocks, a validator's key {} blocks{}",
             it.max_expiry_window,
             it.max_consent_days,
             it.max_deadlines_per_block,
+            it.checkpoint_interval,
             it.min_validator_key_blocks,
             it.governance
                 .as_ref()

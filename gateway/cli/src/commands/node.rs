@@ -34,7 +34,8 @@ enum Command {
         profile: PathBuf,
     },
     /// Check every byte of a replica's data folder: each block is verified and executed again from the genesis,
-    /// and what that leads to is compared with what is stored.
+    /// and what that leads to is compared with what is stored. A replica that began with a snapshot, or has
+    /// pruned, is executed again from its oldest certified checkpoint.
     ///
     /// It works for any replica: a node's, an observer's, or the one that a data-holding node embeds. The process
     /// that owns the folder has to be stopped; as much disk again is needed beside it while this runs.
@@ -110,7 +111,7 @@ async fn status(client: &Client, as_json: bool) -> Result<()> {
 fn check(folder: &std::path::Path, genesis: &std::path::Path, as_json: bool) -> Result<()> {
     let genesis = Arc::new(genesis_file::read(genesis)?);
     // Opening a store would make one where there is none, and find it sound.
-    if !folder.join("CURRENT").is_file() {
+    if !xinqiao_store::exists(folder) {
         anyhow::bail!("{} holds no replica", folder.display());
     }
     let verifier = Verifier::new(genesis.distinguishing_id.clone());
@@ -128,16 +129,23 @@ fn check(folder: &std::path::Path, genesis: &std::path::Path, as_json: bool) -> 
         render::print_json(&json!({
             "chain": genesis.chain_id().to_string(),
             "height": report.tip.height,
+            "from": report.from,
             "state": report.tip.commitment.to_string(),
             "transactions": report.txs,
             "pairs": report.pairs,
         }));
     } else {
         println!(
-            "{} sound: {} blocks with {} transactions lead from the genesis to every one of {} stored values\nheight {}  state {}",
+            "{} sound: blocks {} to {} with {} transactions lead from {} to every one of {} stored values\nheight {}  state {}",
             console::style("✓").green(),
+            report.from,
             report.tip.height,
             report.txs,
+            if report.from == 1 {
+                "the genesis"
+            } else {
+                "a certified checkpoint"
+            },
             report.pairs,
             report.tip.height,
             report.tip.commitment

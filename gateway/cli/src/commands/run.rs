@@ -1,7 +1,7 @@
 //! The long-running processes. Each says `ready ADDRESS` on its standard output once it serves, and
 //! stops in order on SIGTERM or ctrl-C.
 
-use std::{io::Write, path::PathBuf, sync::Arc};
+use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -79,10 +79,18 @@ pub async fn node(start: &Start) -> Result<()> {
     node.upstreams = upstreams(&file.upstreams);
     node.validators = file.validators.clone();
     node.speak_without_log = file.speak_without_log;
+    if let Some(after) = file.snapshot_after {
+        node.snapshot_after = (after > 0).then_some(after);
+    }
+    node.keep = file.keep_days.map(days);
     let handle = Node::start(node, asked.come()).await?;
     ready(handle.local_addr.context("the node listens nowhere")?);
     handle.join().await?;
     Ok(())
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
 }
 
 /// `xinqiao observer`.

@@ -430,6 +430,8 @@ fn write_configs(
             tls: tls(Role::Node),
             upstreams: if validator { vec![] } else { vec![node_of(0)?] },
             validators: BTreeMap::new(),
+            snapshot_after: None,
+            keep_days: None,
             speak_without_log: false,
             telemetry: telemetry.clone(),
         };

@@ -49,7 +49,8 @@ impl Settler {
             attempts += 1;
             let (replica, key, action) =
                 (self.replica.clone(), Arc::clone(&self.key), action.clone());
-            let signed = tokio::task::spawn_blocking(move || sign(&replica, &key, action)).await?;
+            let signed =
+                tokio::task::spawn_blocking(move || sign(&replica, &key, action)).await??;
             let signed = Arc::new(signed);
             let bytes = signed.tx.encoded_len() as u64;
             let handing_in = hand_in(self.replica.clone(), Arc::clone(&signed), AGAIN_AFTER);

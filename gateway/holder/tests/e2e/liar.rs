@@ -224,6 +224,20 @@ impl LedgerService for Service {
         Err(Status::unimplemented(""))
     }
 
+    async fn get_snapshot(
+        &self,
+        _: Request<wire::GetSnapshotRequest>,
+    ) -> Result<Response<wire::GetSnapshotResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_snapshot_chunk(
+        &self,
+        _: Request<wire::GetSnapshotChunkRequest>,
+    ) -> Result<Response<wire::GetSnapshotChunkResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_handovers(
         &self,
         _: Request<wire::GetHandoversRequest>,

@@ -28,7 +28,7 @@ pub(crate) fn look(folder: &Path) -> Result<Machine> {
         disk: disk(&read("/proc/mounts"), folder),
         sync: sync_latency(folder)?,
         build: if cfg!(debug_assertions) {
-            "dev (checks of overflow on, our own crates little optimised)".into()
+            "dev (checks of overflow on, our own crates optimised in part)".into()
         } else {
             "release".into()
         },

@@ -20,6 +20,7 @@ use xinqiao_it::{
     votes::decide,
 };
 use xinqiao_ledger::{
+    genesis::Parameters,
     ids::ChainId,
     receipt,
     validators::{Engine, Epochs, Handover, ValidatorSet},
@@ -202,4 +203,24 @@ async fn evidence_verifies(consortium: &Consortium, order: &str) {
     ];
     let verified = process::run(&verify, within).await;
     assert!(verified.status.success(), "{}", process::printed(&verified));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_shortens_the_window_for_expiries_and_everybody_signs_within_it() {
+    let consortium = Consortium::start().await;
+    let people = consortium.people();
+    let node = channel(&people, VALIDATORS[0]);
+    query(&consortium).await;
+    let short = Parameters {
+        max_expiry_window: 30,
+        ..Parameters::default()
+    };
+    let short = Change::SetParameters(wire::Parameters::from(&short));
+    decide(&people, &node, vec![short]).await;
+    let status = try_status(&node).await.unwrap();
+    assert_eq!(status.max_expiry_window, 30);
+    // The agent signs orders and verdicts, holders deliveries; all have another window from the genesis.
+    for _ in 0..2 {
+        query(&consortium).await;
+    }
 }

@@ -22,12 +22,12 @@ async fn verify(replica: &Path, genesis: &Path) -> (Option<i32>, String) {
 
 /// Changes one byte of one stored value, as a failing disk or an intruder would, past RocksDB's checksums.
 fn damage(replica: &Path, family: &str) {
-    let options = Options::default();
-    let families = DB::list_cf(&options, replica).expect("a replica has families");
+    let (options, replica) = (Options::default(), replica.join("ledger"));
+    let families = DB::list_cf(&options, &replica).expect("a replica has families");
     let families = families
         .iter()
         .map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
-    let db = DB::open_cf_descriptors(&options, replica, families).expect("nobody has it open");
+    let db = DB::open_cf_descriptors(&options, &replica, families).expect("nobody has it open");
     let family = db.cf_handle(family).expect("a replica has this family");
     let (key, mut value) = db
         .iterator_cf(family, IteratorMode::Start)

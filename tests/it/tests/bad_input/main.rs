@@ -135,17 +135,21 @@ impl State {
     }
 }
 
+/// How often a node has to be found at the same block: a verdict on the last report may take its time
+/// on a busy machine.
+const QUIET: u32 = 5;
+
 /// Where a node stands when no block came for a while and nothing waits for one.
 async fn settled(node: &RpcChannel) -> wire::GetStatusResponse {
-    let mut now = status(node).await;
-    loop {
+    let (mut now, mut quiet) = (status(node).await, 0);
+    while quiet < QUIET {
         tokio::time::sleep(Duration::from_millis(400)).await;
         let later = status(node).await;
-        if later.height == now.height && later.mempool_transactions == 0 {
-            return later;
-        }
+        let same = later.height == now.height && later.mempool_transactions == 0;
+        quiet = if same { quiet + 1 } else { 0 };
         now = later;
     }
+    now
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(crate) async fn check_all(consortium: &mut Consortium, complaints: &mut Comp
 #[rustfmt::skip]
 fn rows(kept: &Path, org: &str, kind: Kind, store: &str) -> Vec<Row> {
     let start = [kind.as_str(), "--config", &format!("DIR/{org}/{}.toml", kind.as_str())];
-    let folder = format!("{org}/{store}");
+    let folder = format!("{org}/{store}/ledger");
     let mut rows = vec![
         row("genesis.toml", Break::Replace("time_ms = 1", "time_ms = 2"), &start, &["is of chain"]),
         row(format!("{folder}/CURRENT"), Break::Remove, &start, &["store", "cannot be opened"]),

@@ -22,8 +22,9 @@ const GRACE: Duration = Duration::from_millis(250);
 /// How long a validator that blocks are fetched from may send nothing.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// How long one that lied, or did not send what it said it had, is left alone.
-const LEFT_ALONE: Duration = Duration::from_secs(30);
+/// How long a validator is left alone after it has lied, or not sent what it says that it has; and after
+/// it merely was not there.
+const LEFT_ALONE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(1));
 
 /// What is known of the others' chains.
 #[derive(Debug, Default)]
@@ -45,9 +46,14 @@ impl Others {
     }
 
     /// A validator is left alone for a while.
-    pub(crate) fn leave(&mut self, validator: KeyId, now: Instant) {
-        self.tips.remove(&validator);
-        self.left_alone.insert(validator, now + LEFT_ALONE);
+    pub(crate) fn leave(&mut self, validator: KeyId, misleads: bool, now: Instant) {
+        let alone = if misleads {
+            self.tips.remove(&validator);
+            LEFT_ALONE.0
+        } else {
+            LEFT_ALONE.1
+        };
+        self.left_alone.insert(validator, now + alone);
     }
 
     /// Whether anybody who is not left alone says that it is further.
@@ -167,11 +173,19 @@ mod tests {
             Some(id(3)),
             "two are too many"
         );
-        others.leave(id(3), start);
+        others.leave(id(3), true, start);
         assert_eq!(others.ahead(7, start + GRACE * 2), Some(id(2)));
         others.note(id(3), 10);
-        let later = start + LEFT_ALONE;
+        let later = start + LEFT_ALONE.0;
         assert_eq!(others.ahead(7, later), Some(id(3)), "not for ever");
+        others.leave(id(3), false, later);
+        assert_eq!(others.ahead(7, later), Some(id(2)));
+        let soon = later + LEFT_ALONE.1;
+        assert_eq!(
+            others.ahead(7, soon),
+            Some(id(3)),
+            "it was merely not there"
+        );
     }
 
     #[test]
@@ -181,7 +195,7 @@ mod tests {
         assert_eq!(others.anybody(&[], 5, now), None);
         assert_eq!(others.anybody(&all, 0, now), Some(id(1)));
         assert_eq!(others.anybody(&all, 1, now), Some(id(2)));
-        others.leave(id(1), now);
+        others.leave(id(1), true, now);
         assert_eq!(others.anybody(&all, 0, now), Some(id(2)));
     }
 }

@@ -64,6 +64,8 @@ const TOLD_AGAIN: usize = 1_000;
 pub(crate) enum Heard {
     /// A validator can be reached again.
     Connected(KeyId),
+    /// A validator listens for transactions again.
+    Listens(KeyId),
     /// A validator cannot be reached any more.
     Gone(KeyId),
     /// A validator has said something.
@@ -487,6 +489,9 @@ impl Host {
                 self.connected.insert(validator);
                 let tip = self.next_height() - 1;
                 self.mesh.say(&validator, Saying::Tip(tip));
+                self.feed(Input::Connected { validator })
+            }
+            Heard::Listens(validator) => {
                 let waiting: Vec<wire::Transaction> = (self.intake.mempool())
                     .oldest(TOLD_AGAIN)
                     .filter_map(|waiting| wire::Transaction::decode(waiting.tx.encoded()).ok())
@@ -494,7 +499,7 @@ impl Host {
                 if !waiting.is_empty() {
                     self.mesh.say(&validator, transactions(waiting));
                 }
-                self.feed(Input::Connected { validator })
+                Ok(())
             }
             Heard::Told { from, told } => match told {
                 Told::Message(message) => self.feed(Input::Message { from, message }),

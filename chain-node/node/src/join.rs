@@ -7,7 +7,12 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::join_all, stream};
+use futures::{
+    StreamExt,
+    future::join_all,
+    stream::{self, FuturesUnordered},
+};
+use tokio::time::{Instant, timeout_at};
 use xinqiao_ledger::{
     checkpoint::{NotCertified, Offer, Snapshot},
     evidence::MAX_HANDOVERS,
@@ -25,8 +30,9 @@ use crate::{
     upstream::{Feed, UpstreamFault},
 };
 
-/// How long somebody may take to say where it stands.
-const ASK: Duration = Duration::from_secs(2);
+/// How long the first may take to say where it stands, and how long the others after that. Where all
+/// begin together nobody answers yet, and a start must not wait for it.
+const ASK: (Duration, Duration) = (Duration::from_millis(750), Duration::from_millis(250));
 
 /// How long somebody may take for an offer, which it may have to digest a state for, or a chunk.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -114,15 +120,18 @@ impl Joiner<'_> {
 
     /// Whether blocks would take too long, or nobody has those that are needed.
     pub(crate) async fn is_far_behind(&self) -> bool {
-        let asked = self
-            .feeds
-            .iter()
-            .map(|feed| feed.standing(self.genesis.chain_id(), ASK));
-        let standings: Vec<_> = join_all(asked)
-            .await
-            .into_iter()
-            .filter_map(Result::ok)
-            .collect();
+        let chain = self.genesis.chain_id();
+        let asked = self.feeds.iter();
+        let mut asked: FuturesUnordered<_> =
+            asked.map(|feed| feed.standing(chain, ASK.0)).collect();
+        let (mut standings, mut until) = (Vec::new(), Instant::now() + ASK.0);
+        // The whole of it is bounded here: a connection that never comes up has a longer limit.
+        while let Ok(Some(answer)) = timeout_at(until, asked.next()).await {
+            if let Ok(standing) = answer {
+                standings.push(standing);
+                until = until.min(Instant::now() + ASK.1);
+            }
+        }
         let next = self.tip.height + 1;
         let far = |height: Height| height >= self.tip.height.saturating_add(self.after);
         let nobody = !standings.is_empty() && standings.iter().all(|it| it.first_block > next);

@@ -135,7 +135,7 @@ impl Mesh {
 
     fn connect(&self, id: KeyId, validator: Validator) -> Result<Peer, Error> {
         let feed = self.ways.feed(&validator)?;
-        let talk = |tell: bool| {
+        let talk = |urgent: bool| {
             let (say, sayings) = mpsc::channel(QUEUE);
             let conversation = Conversation {
                 peer: id,
@@ -146,7 +146,8 @@ impl Mesh {
                 },
                 channel: feed.channel.clone(),
                 sayings,
-                heard: tell.then(|| self.heard.clone()),
+                heard: self.heard.clone(),
+                urgent,
             };
             (say, tokio::spawn(conversation.run()).abort_handle())
         };
@@ -204,7 +205,9 @@ struct Conversation {
     greeting: wire::Greeting,
     channel: RpcChannel,
     sayings: mpsc::Receiver<Saying>,
-    heard: Option<mpsc::Sender<Heard>>,
+    heard: mpsc::Sender<Heard>,
+    /// Whether it is the engine's, and not the transactions'.
+    urgent: bool,
 }
 
 impl Conversation {
@@ -215,12 +218,12 @@ impl Conversation {
             match self.hold().await {
                 Ok(()) => {
                     (backoff, told) = (BACKOFF.0, false);
-                    self.tell(Heard::Gone(self.peer)).await;
+                    self.gone().await;
                     tracing::info!(org = %self.org, "a validator has ended the conversation");
                 }
                 Err(status) if !told => {
                     told = true;
-                    self.tell(Heard::Gone(self.peer)).await;
+                    self.gone().await;
                     let fault = FaultView::from_status(&status);
                     tracing::info!(org = %self.org, %fault, "a validator cannot be reached");
                 }
@@ -234,10 +237,20 @@ impl Conversation {
         }
     }
 
-    async fn tell(&self, news: Heard) {
-        if let Some(heard) = &self.heard {
-            let _ = heard.send(news).await;
+    async fn gone(&self) {
+        if self.urgent {
+            let _ = self.heard.send(Heard::Gone(self.peer)).await;
         }
+    }
+
+    /// Each conversation comes up at its own time, and what belongs into it is said only then.
+    async fn up(&self) {
+        let news = if self.urgent {
+            Heard::Connected(self.peer)
+        } else {
+            Heard::Listens(self.peer)
+        };
+        let _ = self.heard.send(news).await;
     }
 
     /// Talks for as long as the connection lasts.
@@ -253,7 +266,7 @@ impl Conversation {
         let mut answer = answer.into_inner();
         // What was said to a closed door is stale.
         while self.sayings.try_recv().is_ok() {}
-        self.tell(Heard::Connected(self.peer)).await;
+        self.up().await;
         loop {
             tokio::select! {
                 ended = answer.message() => match ended {

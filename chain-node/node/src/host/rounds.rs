@@ -131,7 +131,8 @@ impl Host {
         } else {
             tracing::info!(validator = %fetch.from, %fault, "a validator sends no more blocks");
         }
-        self.others.leave(fetch.from, Instant::now());
+        let misleads = fault.is_lie() || matches!(fault, UpstreamFault::Silent);
+        self.others.leave(fetch.from, misleads, Instant::now());
         self.start_height()
     }
 }

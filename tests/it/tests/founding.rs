@@ -267,7 +267,11 @@ async fn four_organisations_agree_on_a_genesis_and_start_from_it() {
 
     let nodes = started(&founders, ports).await;
     let said = founders[1].admits("js-bank").await;
-    assert!(said.contains("js-bank admitted at height 1"), "{said}");
+    // In one of the first blocks: who leads the very first may not have heard of it yet.
+    let height = said.split_once("js-bank admitted at height ");
+    let height = height.and_then(|(_, rest)| rest.split_whitespace().next());
+    let height: u64 = height.and_then(|it| it.parse().ok()).unwrap_or(0);
+    assert!((1..=4).contains(&height), "{said}");
     for founder in &founders {
         founder.sees("js-bank").await;
     }

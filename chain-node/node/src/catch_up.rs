@@ -94,6 +94,8 @@ pub(crate) struct Fetch {
     task: JoinHandle<UpstreamFault>,
     checking: Option<Checking>,
     heard: Instant,
+    /// For its first block, though nobody has said that there is one.
+    waits: bool,
 }
 
 impl Drop for Fetch {
@@ -114,6 +116,7 @@ impl Fetch {
             task,
             checking: None,
             heard: Instant::now(),
+            waits: false,
         }
     }
 
@@ -131,12 +134,24 @@ impl Fetch {
         let checked = checking.await;
         self.checking = None;
         self.heard = Instant::now();
+        self.waits = false;
         checked.unwrap_or_else(|lost| Err(lost.into()))
     }
 
     /// Whether more blocks are here already.
     pub(crate) fn has_more(&self) -> bool {
         self.checking.is_some() || !self.blocks.is_empty()
+    }
+
+    /// Nobody has said that there is more: the first block is waited for all the same, a moment.
+    pub(crate) fn unasked(mut self) -> Self {
+        self.waits = true;
+        self
+    }
+
+    /// Whether a block would have come by now from who has more than this node.
+    pub(crate) fn has_waited(&self, now: Instant) -> bool {
+        !self.waits || now.duration_since(self.heard) > GRACE * 4
     }
 
     /// Whether nothing has come for too long.

@@ -134,6 +134,8 @@ pub(crate) struct Host {
     others: Others,
     fetch: Option<Fetch>,
     turn: usize,
+    /// When a block was committed last, or somebody was asked for one.
+    got_on: Instant,
     /// When the validators' addresses were looked up last.
     looked_up: Instant,
     /// A block that waits for this machine's clock to catch up with the chain's time.
@@ -217,6 +219,7 @@ impl Host {
             others: Others::default(),
             fetch: None,
             turn: 0,
+            got_on: Instant::now(),
             looked_up: Instant::now(),
             build_at: None,
             deadline,

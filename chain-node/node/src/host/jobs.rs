@@ -291,6 +291,7 @@ impl Host {
         self.wanted.retain(|_, wanted| wanted.height > tip.height);
         self.build_at = None;
         self.others.got_on();
+        self.got_on = Instant::now();
         self.deadline = deadline;
         self.clear_until = deadline.is_none().then(|| in_sight(tip.time));
         if self.shared.epochs.borrow().last_from() == tip.height + 1 {

@@ -22,6 +22,9 @@ use crate::{
 /// How often it is looked whether a validator has moved to another address.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
+/// How long nothing has to be committed before somebody is asked whether there is more.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// How long a body may take before it is asked for again, of somebody else.
 const BODY_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -45,7 +48,7 @@ impl Host {
             if self.engine.is_none() {
                 return Ok(());
             }
-            if !self.others.say_more_than(self.next_height() - 1) {
+            if !self.others.say_more_than(self.next_height() - 1) && fetch.has_waited(at) {
                 self.fetch = None;
                 return self.start_height();
             }
@@ -54,9 +57,14 @@ impl Host {
             }
             return Ok(());
         }
-        let from = if self.engine.is_some() {
-            self.others.ahead(self.next_height() - 1, at)
+        // Who was removed while it was behind is told nothing any more, and does not know why.
+        let ahead = self.others.ahead(self.next_height() - 1, at);
+        let told = ahead.is_some();
+        let quiet = at.duration_since(self.got_on) >= QUIET;
+        let from = if told || (self.engine.is_some() && !quiet) {
+            ahead
         } else {
+            self.got_on = at;
             self.turn += 1;
             let all: Vec<KeyId> = self.mesh.others().copied().collect();
             self.others.anybody(&all, self.turn, at)
@@ -66,7 +74,8 @@ impl Host {
         };
         let (out, blocks) = upstream::channel();
         let task = tokio::spawn(feed.run(Arc::clone(&self.shared), self.next_height(), out));
-        self.fetch = Some(Fetch::new(from, blocks, task));
+        let fetch = Fetch::new(from, blocks, task);
+        self.fetch = Some(if told { fetch } else { fetch.unasked() });
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Receipts: proof that a transaction was ordered and what it came to, and of what a block recorded
 //! by itself.
 
-use xinqiao_crypto::{Digest, merkle};
+use xinqiao_crypto::{Digest, VerifierCache, merkle};
 
 use crate::{
     block::{Certificate, Certified, Header, Uncertified},
@@ -158,6 +158,7 @@ fn certified(
     certificate: Option<&wire::Certificate>,
     epochs: &Epochs,
     chain: &ChainId,
+    known: Option<&VerifierCache>,
 ) -> Result<Certified, Unproven> {
     let header = Header::parse(header)?;
     if header.chain != *chain {
@@ -165,7 +166,10 @@ fn certified(
     }
     let certificate = Certificate::try_from(required("certificate", certificate)?)?;
     let validators = epochs.at(header.height);
-    Ok(certificate.check(header, validators)?)
+    Ok(match known {
+        Some(known) => certificate.check_known(header, validators, known)?,
+        None => certificate.check(header, validators)?,
+    })
 }
 
 /// Checks the proof of a block's own outcome against the validators in force at its height.
@@ -177,7 +181,8 @@ pub fn check_block(
     epochs: &Epochs,
     chain: &ChainId,
 ) -> Result<ProvenBlock, Unproven> {
-    let header = certified(&wire.header, wire.certificate.as_ref(), epochs, chain)?;
+    let certificate = wire.certificate.as_ref();
+    let header = certified(&wire.header, certificate, epochs, chain, None)?;
     let (id, outcome) = Outcome::parse(&wire.outcome)?;
     let path = Path::try_from(required("outcome_path", wire.outcome_path.as_ref())?)?;
     let first = path.index == 0
@@ -194,7 +199,30 @@ pub fn check_block(
 /// # Errors
 /// With the first thing that is wrong.
 pub fn check(wire: &wire::Receipt, epochs: &Epochs, chain: &ChainId) -> Result<Proven, Unproven> {
-    let header = certified(&wire.header, wire.certificate.as_ref(), epochs, chain)?;
+    check_by(wire, epochs, chain, None)
+}
+
+/// As [`check`], with tables of known keys: for those who check many.
+///
+/// # Errors
+/// As there.
+pub fn check_known(
+    wire: &wire::Receipt,
+    epochs: &Epochs,
+    chain: &ChainId,
+    known: &VerifierCache,
+) -> Result<Proven, Unproven> {
+    check_by(wire, epochs, chain, Some(known))
+}
+
+fn check_by(
+    wire: &wire::Receipt,
+    epochs: &Epochs,
+    chain: &ChainId,
+    known: Option<&VerifierCache>,
+) -> Result<Proven, Unproven> {
+    let certificate = wire.certificate.as_ref();
+    let header = certified(&wire.header, certificate, epochs, chain, known)?;
     let tx = Tx::parse(&wire.transaction)?;
     let tx_path = Path::try_from(required(
         "transaction_path",

@@ -56,6 +56,10 @@ const ABSENT: Duration = Duration::from_millis(40);
 /// for again.
 const ROUNDS: Duration = Duration::from_millis(100);
 
+/// How often others are told of waiting transactions at most: each telling is a message to every one of
+/// them, which costs as much as checking several transactions.
+const TELL: Duration = Duration::from_millis(10);
+
 /// How many waiting transactions a validator that comes back is told of.
 const TOLD_AGAIN: usize = 1_000;
 
@@ -136,6 +140,11 @@ pub(crate) struct Host {
     turn: usize,
     /// When a block was committed last, or somebody was asked for one.
     got_on: Instant,
+    /// The tip that others were told of last.
+    told_tip: Height,
+    /// When others were told of waiting transactions last, and when those are told that came since.
+    told_at: Option<Instant>,
+    tell_at: Option<Instant>,
     /// When the validators' addresses were looked up last.
     looked_up: Instant,
     /// A block that waits for this machine's clock to catch up with the chain's time.
@@ -220,6 +229,9 @@ impl Host {
             fetch: None,
             turn: 0,
             got_on: Instant::now(),
+            told_tip: store.tip().height,
+            told_at: None,
+            tell_at: None,
             looked_up: Instant::now(),
             build_at: None,
             deadline,
@@ -252,6 +264,7 @@ impl Host {
                 },
                 report = self.log.report() => self.flushed(report?)?,
                 () = self.intake.arrived() => self.transactions_came()?,
+                () = reached(self.tell_at) => self.tell_of_transactions(),
                 timer = first(&self.timers) => {
                     self.timers.remove(&timer);
                     self.feed(Input::Timeout(timer))?;
@@ -379,6 +392,8 @@ impl Host {
                 proposer,
             } => return self.judge(height, header, proposer),
             Effect::Commit(certificate) => {
+                // Whoever proposes next takes what it has when it has written this block.
+                self.tell_of_transactions();
                 if certificate.height == self.next_height() {
                     self.todo.push_front(Work::Commit(certificate));
                 }
@@ -531,15 +546,26 @@ impl Host {
     }
 
     fn transactions_came(&mut self) -> Result<(), Error> {
-        let fresh = self.intake.fresh();
-        if !fresh.is_empty() {
-            self.mesh.say_all(&transactions(fresh));
+        if self.tell_at.is_none() {
+            match self.told_at.map(|at| at + TELL) {
+                Some(next) if next > Instant::now() => self.tell_at = Some(next),
+                _ => self.tell_of_transactions(),
+            }
         }
         // What arrived may be in a block already.
         if self.intake.mempool().waits() {
             self.feed(Input::Work)?;
         }
         Ok(())
+    }
+
+    fn tell_of_transactions(&mut self) {
+        self.tell_at = None;
+        let fresh = self.intake.fresh();
+        if !fresh.is_empty() {
+            self.told_at = Some(Instant::now());
+            self.mesh.say_all(&transactions(fresh));
+        }
     }
 
     fn flushed(&mut self, token: u64) -> Result<(), Error> {
@@ -583,6 +609,13 @@ async fn finished(job: &mut Option<Job>) -> Result<(Store, Done), Error> {
 async fn fetched(fetch: &mut Option<Fetch>) -> Result<Checked, UpstreamFault> {
     match fetch {
         Some(fetch) => fetch.next().await,
+        None => pending().await,
+    }
+}
+
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
     }
 }

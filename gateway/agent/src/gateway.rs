@@ -11,7 +11,7 @@ use std::{
 };
 
 use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
-use xinqiao_crypto::{DistinguishingId, SecretKey};
+use xinqiao_crypto::{DistinguishingId, SecretKey, VerifierCache};
 use xinqiao_identity::{TokenIssuer, TokenRequest};
 use xinqiao_ledger::{
     block::Uncertified,
@@ -61,6 +61,8 @@ pub(crate) struct HomeGateway {
     pub(crate) chain: ChainId,
     /// The validators since the genesis, as far as they were heard of and proved it.
     pub(crate) epochs: RwLock<Epochs>,
+    /// Validators' keys, prepared: each answer has a certificate of theirs.
+    pub(crate) known: VerifierCache,
     pub(crate) distinguishing_id: DistinguishingId,
     pub(crate) signing_key: SecretKey,
     /// How many blocks a transaction's expiry may lie ahead, as far as it was heard of.
@@ -272,7 +274,7 @@ impl HomeGateway {
         receipt: Option<&wire::Receipt>,
     ) -> Result<Proven, Status> {
         let receipt = receipt.ok_or_else(|| unproven("there is no receipt"))?;
-        let check = || receipt::check(receipt, &self.epochs(), &self.chain);
+        let check = || receipt::check_known(receipt, &self.epochs(), &self.chain, &self.known);
         let mut proven = check();
         if let Err(Unproven::Uncertified(Uncertified::OtherValidators)) = &proven {
             self.directory(acting).await?;

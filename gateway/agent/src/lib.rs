@@ -21,10 +21,12 @@ mod verdicts;
 
 use std::{
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{Arc, RwLock},
 };
 
 use tokio::task::JoinHandle;
+use xinqiao_crypto::VerifierCache;
 use xinqiao_identity::TokenIssuer;
 use xinqiao_ledger::{
     malformed::Malformed,
@@ -41,6 +43,9 @@ pub use config::{AgentConfig, UserAccess};
 pub use xinqiao_dispatch::pseudonym::UserKey;
 
 use crate::gateway::{Acting, HomeGateway};
+
+/// Prepared keys of validators kept at once: 464 KiB each, made when a key is met first.
+const PREPARED_KEYS: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
 /// Why an agent cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +149,7 @@ impl Agent {
             ),
             chain: config.genesis.chain_id(),
             epochs: RwLock::new(Epochs::begin(config.genesis.validator_set()?)),
+            known: VerifierCache::new(PREPARED_KEYS),
             distinguishing_id: config.genesis.distinguishing_id.clone(),
             signing_key: config.signing_key,
             max_expiry_window: config.genesis.parameters.max_expiry_window.into(),

@@ -51,6 +51,9 @@ pub struct Args {
     /// With --data: how many cross-region queries to answer.
     #[arg(long, default_value_t = 1_000, requires = "data")]
     queries: usize,
+    /// With --data: how many of them are under way at once.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000), requires = "data")]
+    at_once: u16,
     /// Put the consortium into this new folder; without it, into one that is removed at the end.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -162,7 +165,10 @@ async fn whole(args: &Args, running: &mut Vec<Process>) -> Result<()> {
     match &data {
         _ if args.no_queries => scenario::consent_for_first(&consortium, &data.known()).await?,
         Data::Invented(generated) => scenario::run(&consortium, generated, running).await?,
-        Data::Real(real) => real::run(&consortium, real, &reports, args.queries).await?,
+        Data::Real(real) => {
+            let at_once = usize::from(args.at_once);
+            real::run(&consortium, real, &reports, args.queries, at_once).await?;
+        }
     }
     println!(
         "\nThe whole demo took {:.1} s.",

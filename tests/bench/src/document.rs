@@ -77,6 +77,9 @@ fn sheets(results: &Results) -> Vec<Sheet> {
                 "p99.9",
                 "longest",
                 "lost",
+                "blocks/s",
+                "CPU of all nodes (µs a transaction)",
+                "processors at work",
             ],
             rows: rows(&|chain| {
                 let it = &chain.half_load;
@@ -89,6 +92,13 @@ fn sheets(results: &Results) -> Vec<Sheet> {
                     number(latency.p999),
                     number(latency.max),
                     it.lost.to_string(),
+                    if it.blocks_per_second > 0.0 {
+                        number(it.blocks_per_second)
+                    } else {
+                        "–".into()
+                    },
+                    number(it.nodes_micros),
+                    format!("{:.0} %", it.busy * 100.0),
                 ]
             }),
         },

@@ -336,11 +336,15 @@ async fn half_load(
         .into_iter()
         .map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
         .collect();
+    let seconds = begun.elapsed().as_secs_f64();
     Ok(HalfLoad {
         offered_per_second: rate,
         latency: Latency::of(micros),
         lost: lost.load(Ordering::Relaxed),
-        others: crate::measure::part_of_machine(used.others(), begun.elapsed().as_secs_f64()),
+        blocks_per_second: 0.0,
+        nodes_micros: used.processes as f64 / count.max(1) as f64,
+        busy: crate::measure::part_of_machine(used.machine, seconds),
+        others: crate::measure::part_of_machine(used.others(), seconds),
     })
 }
 

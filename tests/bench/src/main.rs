@@ -73,6 +73,9 @@ struct Options {
     /// Transactions in one submission at most, while throughput is measured: 1 to 256
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
     batch: u64,
+    /// Transactions a second while latency is measured, instead of half the throughput
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
     /// Leave etcd out
     #[arg(long)]
     no_etcd: bool,
@@ -156,6 +159,7 @@ async fn measure_all(options: &Options) -> Result<Results> {
         in_flight: options.in_flight.max(1),
         calls: options.calls.max(1),
         batch: options.batch as usize,
+        rate: options.rate.map(f64::from),
     };
     let setups = match (&options.engines[..], options.quick) {
         ([], quick) => (if quick { QUICK } else { SETUPS })

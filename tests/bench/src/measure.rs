@@ -59,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) in_flight: usize,
     pub(crate) calls: usize,
     pub(crate) batch: usize,
+    /// Transactions a second while latency is measured, if not half of the throughput.
+    pub(crate) rate: Option<f64>,
 }
 
 impl Plan {
@@ -170,7 +172,7 @@ pub(crate) async fn measure(
     let throughput = running.throughput(folder).await?;
 
     // A rate that was tried too short may have been too low: what is missing is signed now.
-    let half = throughput.per_second / 2.0;
+    let half = plan.rate.unwrap_or(throughput.per_second / 2.0);
     say("signing transactions beforehand");
     running.provide((half * seconds * 1.5) as usize + 2).await?;
     say("latency at half the load");
@@ -379,14 +381,20 @@ impl Running {
     async fn half_load(&mut self, rate: f64, seconds: u64) -> Result<HalfLoad> {
         let supply = self.take((rate * seconds as f64) as usize);
         let ids = self.ids();
-        let (before, begun) = (Counters::read(&ids)?, Instant::now());
+        let (counted, before, begun) =
+            (self.client.counts(), Counters::read(&ids)?, Instant::now());
         let (micros, lost) = self.client.open_loop(supply, rate).await?;
         let used = Counters::read(&ids)?.since(&before);
+        let seconds = begun.elapsed().as_secs_f64();
+        let counted = self.client.counts().since(counted);
         Ok(HalfLoad {
             offered_per_second: rate,
             latency: Latency::of(micros),
             lost,
-            others: part_of_machine(used.others(), begun.elapsed().as_secs_f64()),
+            blocks_per_second: counted.blocks as f64 / seconds,
+            nodes_micros: used.processes as f64 / counted.committed.max(1) as f64,
+            busy: part_of_machine(used.machine, seconds),
+            others: part_of_machine(used.others(), seconds),
         })
     }
 

@@ -155,6 +155,16 @@ pub(crate) struct HalfLoad {
     pub(crate) latency: Latency,
     /// Sent and never seen committed.
     pub(crate) lost: u64,
+    /// Blocks a second; 0 where there are none.
+    #[serde(default)]
+    pub(crate) blocks_per_second: f64,
+    /// Processor time of all nodes together, microseconds a transaction: calls of one transaction cost more
+    /// than the larger ones that throughput is measured with.
+    #[serde(default)]
+    pub(crate) nodes_micros: f64,
+    /// The part of the machine's processors that was at work, 0 to 1.
+    #[serde(default)]
+    pub(crate) busy: f64,
     /// Everyone else's part of the machine's processors meanwhile, 0 to 1.
     pub(crate) others: f64,
 }

@@ -129,16 +129,28 @@ pub(crate) fn build_for_bench(dev: bool) -> Result<()> {
 
 /// Replaces this process by the benchmark of whole consortiums. It writes the documents anew, unless it runs
 /// too briefly for that or is told where they are.
-pub(crate) fn become_chain_bench(dev: bool, args: &[OsString]) -> Result<ExitCode> {
+pub(crate) fn become_consortium_bench(
+    dev: bool,
+    what: &str,
+    args: &[OsString],
+) -> Result<ExitCode> {
     let programs = if dev {
         built_programs()?
     } else {
         built_for_release()?
     };
-    let mut command = Command::new(programs.join("chain"));
+    let mut command = Command::new(programs.join("bench"));
+    command.arg(what);
     if writes_documents(args) {
-        command.arg("--docs").arg(root().join("docs"));
-        command.arg("--out").arg(programs.join("bench-chain.json"));
+        let docs = root().join("docs");
+        match what {
+            "register" => command
+                .arg("--page")
+                .arg(docs.join("benchmarks/registration.md")),
+            _ => command.arg("--docs").arg(docs),
+        };
+        let results = programs.join(format!("bench-{what}.json"));
+        command.arg("--out").arg(results);
     }
     become_command(command.args(args))
 }
@@ -150,6 +162,8 @@ fn writes_documents(args: &[OsString]) -> bool {
         "--docs",
         "--out",
         "--engines",
+        "--rate",
+        "--subjects",
         "--render",
         "--help",
         "-h",

@@ -112,14 +112,37 @@ pub fn sm3_parts(parts: &[&[u8]]) -> Digest {
     Digest(hasher.finalize().into())
 }
 
+/// A key of HMAC-SM3 (GM/T 0042, RFC 2104), prepared: who computes many pays for the key once. What was made of the
+/// key is wiped from memory when it is dropped.
+#[derive(Clone)]
+pub struct MacKey(Hmac<Sm3>);
+
+impl MacKey {
+    /// Prepares a key of any length.
+    pub fn new(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of every length (RFC 2104 §2)"))
+    }
+
+    /// HMAC-SM3 over the concatenation of the parts.
+    pub fn mac(&self, parts: &[&[u8]]) -> Digest {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        Digest(mac.finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for MacKey {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey")
+    }
+}
+
 /// HMAC-SM3 (GB/T 15852.2, RFC 2104 with SM3) of the concatenation of `parts`.
 ///
 /// As in [`sm3_parts`], the boundaries between parts are not part of the input.
 pub fn hmac_sm3(key: &[u8], parts: &[&[u8]]) -> Digest {
-    let mut mac =
-        Hmac::<Sm3>::new_from_slice(key).expect("HMAC takes keys of every length (RFC 2104 §2)");
-    for part in parts {
-        mac.update(part);
-    }
-    Digest(mac.finalize().into_bytes().into())
+    MacKey::new(key).mac(parts)
 }

@@ -25,7 +25,7 @@ mod sign;
 pub mod signature;
 pub mod verify;
 
-pub use digest::{Digest, DigestError, hmac_sm3, sm3, sm3_parts};
+pub use digest::{Digest, DigestError, MacKey, hmac_sm3, sm3, sm3_parts};
 pub use domain::{Domain, signing_message};
 pub use keys::{DistinguishingId, KeyError, KeyId, PublicKey};
 pub use merkle::{Frontier, MerkleError, NodeSource};

@@ -93,6 +93,7 @@ impl Reason {
                 | Reason::Deadline
                 | Reason::UpstreamUnavailable
                 | Reason::DeliveryNotFinal
+                | Reason::SyncUnderWay
         )
     }
 }
@@ -491,6 +492,12 @@ reasons! {
     SourceUnavailable = "SOURCE_UNAVAILABLE", Unavailable;
     en: "The source's database did not answer.", "Place a new order later.";
     zh: "数据源的数据库没有应答。", "请稍后重新下单。";
+    SyncUnderWay = "SYNC_UNDER_WAY", Aborted;
+    en: "Digests of this node's sources are being registered already.", "Wait until that run has ended; it registers what has changed by then.";
+    zh: "本节点数据源的摘要正在登记中。", "请等待该次登记结束；届时已变更的内容会一并登记。";
+    SyncFailed = "SYNC_FAILED", FailedPrecondition;
+    en: "Registering a source's digests has ended early.", "See to what the message names, and run it again: it goes on where it was.";
+    zh: "数据源摘要的登记提前结束。", "请处理消息中指出的问题后再次运行；登记会从中断处继续。";
     RecordTooLarge = "RECORD_TOO_LARGE", FailedPrecondition;
     en: "The source's record is larger than a delivery may be.", "Ask for fewer items.";
     zh: "数据源的记录超过交付上限。", "请减少请求的信息项。";

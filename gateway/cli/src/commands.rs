@@ -12,4 +12,5 @@ pub mod proof;
 pub mod query;
 pub mod run;
 pub mod source;
+pub mod source_sync;
 pub mod validator;

@@ -27,6 +27,8 @@ pub struct HolderConfig {
     pub sources: Vec<SourceConfig>,
     /// Where sealed reports are kept until they are fetched; made if it is missing.
     pub spool_dir: PathBuf,
+    /// Where lists of codes and checkpoints of registration are kept; made if it is missing.
+    pub state_dir: PathBuf,
     /// How much at once, and for how long.
     pub limits: HolderLimits,
 }

@@ -11,10 +11,13 @@ use tokio::{
     task::JoinHandle,
 };
 use xinqiao_node::{Node, NodeConfig, NodeHandle, Replica, Role};
-use xinqiao_proto::v1::delivery_service_server::DeliveryServiceServer;
+use xinqiao_proto::v1::{
+    delivery_service_server::DeliveryServiceServer, holder_service_server::HolderServiceServer,
+};
 use xinqiao_rpc::{RunningServer, ServerBuilder, limited};
 
 use crate::{
+    admin::Administration,
     config::{HolderConfig, ReplicaConfig},
     desk::{Desk, Shop},
     error::Error,
@@ -22,6 +25,7 @@ use crate::{
     service::Delivery,
     shelf::Shelf,
     spool::Spool,
+    sync::Registrar,
 };
 
 /// How long a stopping node waits for reads and writes under way.
@@ -72,12 +76,13 @@ impl Holder {
             keys,
             sources,
             spool_dir,
+            state_dir,
             limits,
         } = config;
         let holdings = {
             let pseudonym = keys.pseudonym.clone();
             tokio::task::spawn_blocking(move || {
-                let open = |source| Holding::open(source, &pseudonym).map(Arc::new);
+                let open = |source| Holding::open(source, &pseudonym, &state_dir).map(Arc::new);
                 sources.iter().map(open).collect::<Result<Vec<_>, _>>()
             })
             .await??
@@ -99,6 +104,13 @@ impl Holder {
         let node = Node::start(node, until_stopped(stopped.clone())).await?;
         let replica = node.replica.clone();
 
+        let administration = Administration {
+            org: org.clone(),
+            replica: replica.clone(),
+            registrar: Registrar::new(replica.clone(), org.clone(), keys.clone()),
+            holdings: holdings.clone(),
+            turn: Arc::new(Semaphore::new(1)),
+        };
         let shop = Arc::new(Shop {
             replica: replica.clone(),
             key: keys.holder,
@@ -116,6 +128,7 @@ impl Holder {
         let server = ServerBuilder::mutual_tls(&identity)
             .reflection(xinqiao_proto::FILE_DESCRIPTOR_SET)
             .add_service(limited!(sealed: DeliveryServiceServer::new(Delivery::new(shop, counter))))
+            .add_service(limited!(HolderServiceServer::new(administration)))
             .bind(listen)
             .await?;
         let local_addr = server.local_addr();

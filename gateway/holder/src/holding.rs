@@ -1,9 +1,12 @@
 //! One source as this node holds it: its adapter, its salt key, and which code is behind a pseudonym.
 //!
-//! Orders name subjects by pseudonym, adapters want plain codes, and the way back exists only as a
-//! list of all codes with their pseudonyms. It is kept in memory and never written anywhere.
+//! Orders name subjects by pseudonym, adapters want plain codes; the way back is the source's list of codes
+//! (`crate::codes`), which registering its digests makes, and which is made by a scan where there is none.
 
 use std::{
+    fs,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -18,7 +21,11 @@ use xinqiao_ledger::{
     uscc::Uscc,
 };
 
-use crate::{config::SourceConfig, error::Error};
+use crate::{
+    codes::{self, CodeBook},
+    config::SourceConfig,
+    error::Error,
+};
 
 /// Data that changed underneath is read anew at most this often.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -32,8 +39,10 @@ pub struct Holding {
     adapter: Box<dyn Source>,
     salt: SaltKey,
     pseudonym: PseudonymKey,
+    /// Where its lists and checkpoints are kept.
+    state_dir: PathBuf,
     /// None until it is first needed.
-    codes: RwLock<Option<Arc<Codes>>>,
+    codes: RwLock<Option<Arc<CodeBook>>>,
     /// One refresh at a time; when the last one was.
     refreshed: Mutex<Option<Instant>>,
 }
@@ -44,52 +53,23 @@ impl std::fmt::Debug for Holding {
     }
 }
 
-/// Codes by pseudonym: the first eight bytes of a pseudonym, and the code. 26 bytes a subject; the
-/// whole pseudonym is computed again when one is looked up.
-pub(crate) struct Codes(Vec<(u64, Uscc)>);
-
-impl Codes {
-    pub(crate) fn new(mut codes: Vec<(Subject, Uscc)>) -> Self {
-        let mut short: Vec<(u64, Uscc)> = codes
-            .drain(..)
-            .map(|(subject, uscc)| (prefix(&subject), uscc))
-            .collect();
-        short.sort_unstable();
-        Self(short)
-    }
-
-    fn find(&self, subject: &Subject, key: &PseudonymKey) -> Option<Uscc> {
-        let start = self
-            .0
-            .partition_point(|(first, _)| *first < prefix(subject));
-        self.0[start..]
-            .iter()
-            .take_while(|(first, _)| *first == prefix(subject))
-            .find(|(_, uscc)| key.subject(uscc) == *subject)
-            .map(|(_, uscc)| *uscc)
-    }
-}
-
-fn prefix(subject: &Subject) -> u64 {
-    let (first, _) = subject
-        .as_bytes()
-        .split_first_chunk::<8>()
-        .expect("a pseudonym has 32 bytes");
-    u64::from_be_bytes(*first)
-}
-
 impl Holding {
-    /// Opens a source. Blocks.
+    /// Opens a source; `state_dir` is where the node keeps lists and checkpoints, and is made if it is missing.
+    /// Blocks.
     ///
     /// # Errors
-    /// When its mapping or its data cannot be read.
-    pub fn open(config: &SourceConfig, pseudonym: &PseudonymKey) -> Result<Self, Error> {
+    /// When its mapping, its data or its list of codes cannot be read.
+    pub fn open(
+        config: &SourceConfig,
+        pseudonym: &PseudonymKey,
+        state_dir: &Path,
+    ) -> Result<Self, Error> {
         let fault = |fault| Error::Source {
             source_id: config.source.clone(),
             fault,
         };
         let mapping = Mapping::read(&config.mapping).map_err(fault)?;
-        let mut items = mapping
+        let items = mapping
             .items
             .iter()
             .map(|item| ItemCode::parse("item.code", &item.code))
@@ -98,15 +78,42 @@ impl Holding {
                 source_id: config.source.clone(),
                 fault,
             })?;
-        items.sort();
-        Ok(Self {
-            id: config.source.clone(),
-            name: config.name.clone(),
+        Self::with_source(
+            config.source.clone(),
+            config.name.clone(),
             items,
-            adapter: xinqiao_data_adapters::open(mapping).map_err(fault)?,
-            salt: config.salt_key.clone(),
-            pseudonym: pseudonym.clone(),
-            codes: RwLock::new(None),
+            xinqiao_data_adapters::open(mapping).map_err(fault)?,
+            config.salt_key.clone(),
+            pseudonym.clone(),
+            state_dir,
+        )
+    }
+
+    /// A source that is open already, with what it can give; as [`Holding::open`] for the rest. Blocks.
+    ///
+    /// # Errors
+    /// When its list of codes cannot be read.
+    pub fn with_source(
+        id: SourceId,
+        name: String,
+        mut items: Vec<ItemCode>,
+        adapter: Box<dyn Source>,
+        salt: SaltKey,
+        pseudonym: PseudonymKey,
+        state_dir: &Path,
+    ) -> Result<Self, Error> {
+        items.sort();
+        fs::create_dir_all(state_dir).map_err(Error::file(state_dir))?;
+        let codes = CodeBook::open(&codes_path(state_dir, &id))?;
+        Ok(Self {
+            id,
+            name,
+            items,
+            adapter,
+            salt,
+            pseudonym,
+            state_dir: state_dir.to_owned(),
+            codes: RwLock::new(codes.map(Arc::new)),
             refreshed: Mutex::new(None),
         })
     }
@@ -149,12 +156,27 @@ impl Holding {
         Some(Record { report, items })
     }
 
-    /// Codes of a scan that saw all of the source.
-    pub(crate) fn know(&self, codes: Codes) {
-        *self.codes.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(codes));
+    /// Where its lists and checkpoints are kept.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
-    fn known(&self) -> Option<Arc<Codes>> {
+    /// Where its list of codes is.
+    pub(crate) fn codes_path(&self) -> PathBuf {
+        codes_path(&self.state_dir, &self.id)
+    }
+
+    /// A subject's record in the list of codes.
+    pub(crate) fn code(&self, subject: &Subject, uscc: &Uscc) -> codes::Record {
+        codes::record(subject, uscc, &self.salt)
+    }
+
+    /// The list of a scan that saw all of the source.
+    pub(crate) fn know(&self, codes: Arc<CodeBook>) {
+        *self.codes.write().unwrap_or_else(PoisonError::into_inner) = Some(codes);
+    }
+
+    fn known(&self) -> Option<Arc<CodeBook>> {
         self.codes
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -167,14 +189,20 @@ impl Holding {
             source_id: self.id.clone(),
             fault,
         };
-        let mut codes = Vec::new();
+        let seen = self.state_dir.join(format!("{}.codes-seen", self.id));
+        let failed = || Error::file(&seen);
+        let mut file = BufWriter::new(fs::File::create(&seen).map_err(failed())?);
+        let mut count = 0;
         for row in self.adapter.scan(None).map_err(fault)? {
             if let Ok(record) = row.map_err(fault)?.row {
-                codes.push((self.subject(&record), record.uscc));
+                let code = self.code(&self.subject(&record), &record.uscc);
+                file.write_all(&code).map_err(failed())?;
+                count += 1;
             }
         }
-        self.know(Codes::new(codes));
-        Ok(())
+        file.flush().map_err(failed())?;
+        self.know(Arc::new(codes::build(&seen, count, &self.codes_path())?));
+        fs::remove_file(&seen).map_err(failed())
     }
 
     /// The subject's record as the source has it now, digested; or why there is none.
@@ -221,16 +249,18 @@ impl Holding {
     }
 
     async fn fetch(&self, subject: &Subject) -> Result<SubjectRecord, FetchError> {
-        let uscc = self
-            .known()
-            .and_then(|codes| codes.find(subject, &self.pseudonym))
-            .ok_or(FetchError::NotFound)?;
-        self.adapter.fetch(&uscc).await
+        let codes = self.known().ok_or(FetchError::NotFound)?;
+        let found = codes.find(subject, &self.salt, &self.pseudonym);
+        let uscc = found.map_err(|fault| FetchError::Unavailable(fault.to_string()))?;
+        self.adapter.fetch(&uscc.ok_or(FetchError::NotFound)?).await
     }
 
     /// Reads the codes before anyone asks for one: on a large source that takes longer than a caller
     /// waits.
     pub(crate) async fn warm_up(self: Arc<Self>) {
+        if self.known().is_some() {
+            return;
+        }
         // What fails here is tried again, and told, when the first part is ordered.
         let _ = self.refresh(Instant::now(), false).await;
     }
@@ -258,4 +288,8 @@ impl Holding {
             Err(_) => Err(PartRejection::SourceUnavailable),
         }
     }
+}
+
+fn codes_path(state_dir: &Path, source: &SourceId) -> PathBuf {
+    state_dir.join(format!("{source}.codes"))
 }

@@ -8,16 +8,20 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`config`] | what the node is told |
-//! | [`holding`] | one source: adapter, salt key, codes behind pseudonyms |
+//! | [`holding`] | one source: adapter, salt key |
+//! | `codes` | which code is behind a pseudonym, on disk |
 //! | `watch`, `desk` | what the ledger orders, and carrying it out |
 //! | `proof` | the replica's proof that a delivery is recorded |
 //! | `spool`, `shelf` | sealed reports on disk; those that may leave |
 //! | `service` | where gateways fetch them |
 //! | `submit` | signing and handing in |
 //! | [`sync`] | registering digests |
+//! | `admin` | the same, on behalf of the node's own organisation while it serves |
 //!
 //! Not here: what a row means (`xinqiao-data-adapters`), and what an order may ask for (the contract).
 
+mod admin;
+mod codes;
 pub mod config;
 mod desk;
 mod error;

@@ -16,6 +16,7 @@ mod chunk;
 mod settle;
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -24,7 +25,7 @@ use std::{
 use futures::{StreamExt, stream::FuturesOrdered};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use xinqiao_contracts::{
     query,
     record::{DigestEntry, KeyOwner, KeyState, SourceRecord, SourceState},
@@ -40,9 +41,10 @@ use xinqiao_ledger::{
 use xinqiao_node::Replica;
 
 use crate::{
+    codes::{self, CodeBook},
     config::Keys,
     error::Error,
-    holding::{Codes, Holding},
+    holding::Holding,
 };
 use checkpoint::{Journal, Mark};
 use chunk::{Chunk, Digested};
@@ -57,8 +59,6 @@ const PAGE: usize = 10_000;
 /// How a run goes about it.
 #[derive(Debug, Clone)]
 pub struct SyncOptions {
-    /// Where checkpoint and report of bad rows are kept; made if it is missing.
-    pub state_dir: PathBuf,
     /// Digests of one transaction, about. 1 to 1,400.
     pub batch: usize,
     /// Transactions that wait for their end at once.
@@ -69,18 +69,20 @@ pub struct SyncOptions {
     pub withdraw_most: bool,
     /// Shows how far it is; [`progress_bar`] makes one that hides where nobody looks.
     pub progress: ProgressBar,
+    /// Subjects registered a second at most; as fast as the chain takes them if none.
+    pub per_second: Option<NonZeroU32>,
 }
 
-impl SyncOptions {
+impl Default for SyncOptions {
     /// Batches of a thousand, eight at once, a minute for each.
-    pub fn new(state_dir: PathBuf) -> Self {
+    fn default() -> Self {
         Self {
-            state_dir,
             batch: 1_000,
             in_flight: 8,
             patience: Duration::from_secs(60),
             withdraw_most: false,
             progress: ProgressBar::hidden(),
+            per_second: None,
         }
     }
 }
@@ -134,6 +136,10 @@ pub struct SyncReport {
     pub bytes: u64,
     /// How long it took.
     pub elapsed: Duration,
+    /// How long a thread was reading the source.
+    pub reading: Duration,
+    /// How long threads were digesting and comparing, all together.
+    pub digesting: Duration,
     /// Where bad rows are listed; none when there are none.
     pub bad_rows_file: Option<PathBuf>,
 }
@@ -288,10 +294,8 @@ struct Run<'a> {
     settler: Settler,
     journal: Journal,
     report: SyncReport,
-    /// Subjects seen, in the order of the scan.
-    seen: Vec<Subject>,
-    /// Their codes; none when the run was resumed and does not know them all.
-    codes: Option<Vec<(Subject, xinqiao_ledger::uscc::Uscc)>>,
+    /// When the next batch may go, where their pace is limited.
+    next_batch: tokio::time::Instant,
     from: Option<Checkpoint>,
 }
 
@@ -309,7 +313,7 @@ impl<'a> Run<'a> {
         options: &'a SyncOptions,
         source: SourceRecord,
     ) -> Result<Run<'a>, Error> {
-        let (journal, resumed) = Journal::open(&options.state_dir, holding.id())?;
+        let (journal, resumed) = Journal::open(holding.state_dir(), holding.id())?;
         let settler = Settler::new(&registrar.replica, &registrar.keys.holder, options.patience);
         let mut run = Self {
             registrar,
@@ -319,19 +323,16 @@ impl<'a> Run<'a> {
             settler,
             journal,
             report: SyncReport::default(),
-            seen: Vec::new(),
-            codes: Some(Vec::new()),
+            next_batch: tokio::time::Instant::now(),
             from: None,
         };
-        if let Some(resumed) = resumed {
-            let from = resumed.mark.after.parse::<Checkpoint>().ok();
+        if let Some(mark) = resumed {
+            let from = mark.after.parse::<Checkpoint>().ok();
             // A checkpoint of other data is refused: then all is scanned again.
             let still = from.filter(|from| holding.adapter().scan(Some(from)).is_ok());
             if let Some(from) = still {
-                tracing::info!(source = %holding.id(), subjects = resumed.seen.len(), "an interrupted run is resumed");
-                run.report = resumed.mark.report;
-                run.seen = resumed.seen;
-                run.codes = None;
+                run.report = mark.report;
+                tracing::info!(source = %holding.id(), subjects = run.report.subjects, "an interrupted run is resumed");
                 run.from = Some(from);
                 options
                     .progress
@@ -412,27 +413,24 @@ impl<'a> Run<'a> {
         report.older += chunk.older;
         report.bad_rows += chunk.bad_rows.len() as u64;
         report.warnings += chunk.warnings;
+        report.reading += chunk.reading;
+        report.digesting += chunk.digesting;
         self.options
             .progress
             .inc((chunk.subjects.len() + chunk.bad_rows.len()) as u64);
         self.journal.bad_rows(&chunk.bad_rows)?;
-        self.journal
-            .seen(chunk.subjects.iter().map(|(subject, _)| subject))?;
-        self.seen
-            .extend(chunk.subjects.iter().map(|(subject, _)| *subject));
-        if let Some(codes) = &mut self.codes {
-            codes.extend(chunk.subjects);
-        }
+        self.journal.seen(&chunk.subjects)?;
         entries.extend(chunk.changed);
         Ok(self.journal.mark_here(&chunk.after, report))
     }
 
     /// One batch, from signing to its end on the replica.
     fn batch(
-        &self,
+        &mut self,
         mut entries: Vec<wire::DigestEntry>,
         mark: Mark,
     ) -> impl Future<Output = Result<Settled, Error>> + use<> {
+        let goes = self.paced(entries.len());
         entries.sort_by(|left, right| left.subject.cmp(&right.subject));
         let action = Action::RegisterDigests(wire::RegisterDigests {
             source: self.source.source.source.to_string(),
@@ -443,6 +441,9 @@ impl<'a> Run<'a> {
         });
         let settler = self.settler.clone();
         async move {
+            if let Some(goes) = goes {
+                tokio::time::sleep_until(goes).await;
+            }
             let (outcome, bytes) = settler.settle("digest batch", action).await?;
             Ok(Settled {
                 outcome,
@@ -450,6 +451,15 @@ impl<'a> Run<'a> {
                 mark,
             })
         }
+    }
+
+    /// When a batch of so many subjects may go.
+    fn paced(&mut self, subjects: usize) -> Option<tokio::time::Instant> {
+        let per_second = self.options.per_second?;
+        let goes = self.next_batch.max(tokio::time::Instant::now());
+        self.next_batch =
+            goes + Duration::from_secs_f64(subjects as f64 / f64::from(per_second.get()));
+        Some(goes)
     }
 
     fn settled(&mut self, settled: Settled) -> Result<(), Error> {
@@ -471,38 +481,43 @@ impl<'a> Run<'a> {
         self.journal.mark(settled.mark, &self.report)
     }
 
-    /// Withdraws what is registered and was not seen.
+    /// Withdraws what is registered and was not seen, and has the source's list of codes from then on.
     async fn withdraw_vanished(&mut self) -> Result<(), Error> {
-        self.seen.sort_unstable();
+        let (seen, count) = self.journal.all_seen()?;
+        let path = self.holding.codes_path();
+        let book = tokio::task::spawn_blocking(move || codes::build(&seen, count, &path));
+        let book = Arc::new(book.await??);
         let registered = self
             .registrar
             .source(self.holding.id())?
             .map_or(0, |record| record.subjects);
-        if registered <= self.seen.len() as u64 && self.report.older == 0 {
-            // Every subject seen is registered now, so nothing else can be.
-            return Ok(());
+        // If every subject seen is registered now, nothing else can be.
+        if registered > book.count() || self.report.older > 0 {
+            self.withdraw(&book, registered).await?;
         }
-        let vanished = {
-            let (replica, number) = (self.registrar.replica.clone(), self.source.number);
-            let seen = std::mem::take(&mut self.seen);
-            let found = tokio::task::spawn_blocking(move || {
-                vanished(&replica, number, &seen).map(|vanished| (vanished, seen))
-            });
-            let (vanished, seen) = found.await??;
-            self.seen = seen;
-            vanished
-        };
-        if vanished.len() as u64 * 2 > registered && !self.options.withdraw_most {
+        self.holding.know(book);
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, book: &Arc<CodeBook>, registered: u64) -> Result<(), Error> {
+        // The walk is made twice, first to count: there may be more than memory should hold.
+        let mut count = 0_u64;
+        let (mut vanished, walk) = self.vanished(book);
+        while let Some(subjects) = vanished.recv().await {
+            count += subjects.len() as u64;
+        }
+        walk.await??;
+        if count * 2 > registered && !self.options.withdraw_most {
             return Err(Error::SourceUnfit {
                 source_id: self.holding.id().clone(),
                 why: format!(
-                    "{} of its {registered} registered subjects are gone from the data; \
-                     if that is right, ask for them to be withdrawn",
-                    vanished.len()
+                    "{count} of its {registered} registered subjects are gone from the data; \
+                     if that is right, ask for them to be withdrawn"
                 ),
             });
         }
-        for subjects in vanished.chunks(self.options.batch) {
+        let (mut vanished, walk) = self.vanished(book);
+        while let Some(subjects) = vanished.recv().await {
             let action = Action::WithdrawDigests(wire::WithdrawDigests {
                 source: self.holding.id().to_string(),
                 subjects: subjects.iter().map(Subject::to_vec).collect(),
@@ -521,13 +536,22 @@ impl<'a> Run<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        walk.await?
+    }
+
+    /// Batches of subjects that are registered and not in the list, and the walk that finds them.
+    fn vanished(
+        &self,
+        book: &Arc<CodeBook>,
+    ) -> (mpsc::Receiver<Vec<Subject>>, JoinHandle<Result<(), Error>>) {
+        let (found, vanished) = mpsc::channel(1);
+        let (replica, number) = (self.registrar.replica.clone(), self.source.number);
+        let (book, batch) = (Arc::clone(book), self.options.batch);
+        let walk = move || find_vanished(&replica, number, &book, batch, &found);
+        (vanished, tokio::task::spawn_blocking(walk))
     }
 
     fn finish(mut self) -> Result<SyncReport, Error> {
-        if let Some(codes) = self.codes.take() {
-            self.holding.know(Codes::new(codes));
-        }
         self.report.bad_rows_file = self
             .journal
             .finish(self.report.bad_rows > 0)?
@@ -536,22 +560,44 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Subjects that have a digest of that source and are not in the sorted list. Blocks.
-fn vanished(replica: &Replica, number: u32, seen: &[Subject]) -> Result<Vec<Subject>, Error> {
+/// Walks over all digests and the list beside each other, for both are in ascending order of subjects; sends
+/// those that are registered and not in the list. Blocks.
+fn find_vanished(
+    replica: &Replica,
+    number: u32,
+    book: &CodeBook,
+    batch: usize,
+    found: &mpsc::Sender<Vec<Subject>>,
+) -> Result<(), Error> {
     let state = replica.state();
-    let mut found = Vec::new();
+    let mut listed = book.subjects()?;
+    let mut next = listed.next().transpose()?;
+    let mut vanished = Vec::new();
     let mut page = DIGESTS.first(&state, PAGE)?;
-    loop {
-        let last = page.last().map(|(key, _)| *key);
+    while let Some((last, _)) = page.last() {
+        let last = *last;
         for ((subject, source), entry) in page {
-            let registered = matches!(entry, DigestEntry::Registered(_));
-            if source == number && registered && seen.binary_search(&subject).is_err() {
-                found.push(subject);
+            if source != number || !matches!(entry, DigestEntry::Registered(_)) {
+                continue;
+            }
+            while next.is_some_and(|next| next < subject) {
+                next = listed.next().transpose()?;
+            }
+            if next == Some(subject) {
+                continue;
+            }
+            vanished.push(subject);
+            if vanished.len() >= batch
+                && found.blocking_send(std::mem::take(&mut vanished)).is_err()
+            {
+                // The run has ended; its own error says why.
+                return Ok(());
             }
         }
-        match last {
-            Some(last) => page = DIGESTS.after(&state, &last, PAGE)?,
-            None => return Ok(found),
-        }
+        page = DIGESTS.after(&state, &last, PAGE)?;
     }
+    if !vanished.is_empty() {
+        let _ = found.blocking_send(vanished);
+    }
+    Ok(())
 }

@@ -71,8 +71,18 @@ pub(crate) struct Consortium {
     pub(crate) validators: Vec<Place>,
     pub(crate) follower: Place,
     pub(crate) signers: Signers,
+    pub(crate) genesis: Arc<Genesis>,
+    /// The bureau of the follower can hold data too.
+    pub(crate) holder: HolderKeys,
     /// Who asks and submits.
     identity: Identity,
+}
+
+/// What a data-holding node of the follower's bureau needs.
+pub(crate) struct HolderKeys {
+    pub(crate) identity: Identity,
+    pub(crate) holder: Arc<SecretKey>,
+    pub(crate) admin: Arc<SecretKey>,
 }
 
 impl Consortium {
@@ -121,23 +131,25 @@ pub(crate) fn found(folder: &Path, engine: Engine, validators: usize) -> Result<
 
     let mut places = Vec::new();
     let (mut in_force, mut bureaus) = (Vec::new(), Vec::new());
-    let mut identity = None;
+    let (mut identity, mut holder) = (None, None);
     for (number, address) in ports.iter().enumerate() {
         let org = format!("bureau-{number:02}");
         let home = folder.join(&org);
         fs::create_dir_all(&home)?;
-        let admin = SecretKey::generate(&mut rand::rng());
-        let roles = [Role::Node, Role::Operator];
-        let issued = founder.member(&org, MemberKind::Bureau, &admin, &roles, "")?;
+        let (admin, data) = (
+            SecretKey::generate(&mut rand::rng()),
+            SecretKey::generate(&mut rand::rng()),
+        );
+        let keys = [(&admin, KeyRole::Admin), (&data, KeyRole::Holder)];
+        let roles = [Role::Node, Role::Operator, Role::Holder];
+        let issued = founder.member(&org, MemberKind::Bureau, &keys, &roles, "")?;
         write_secret(&home.join("node.pem"), &issued[0].0)?;
         write_secret(&home.join("node.key"), &issued[0].1)?;
+        let of = |(cert, key): &(String, String)| {
+            Identity::from_pem(cert.clone(), key, founder.authority.cert_pem().to_owned())
+        };
         if identity.is_none() {
-            let (cert, key) = &issued[1];
-            identity = Some(Identity::from_pem(
-                cert.clone(),
-                key,
-                founder.authority.cert_pem().to_owned(),
-            )?);
+            identity = Some(of(&issued[1])?);
         }
         let is_validator = number < validators;
         if is_validator {
@@ -149,6 +161,12 @@ pub(crate) fn found(folder: &Path, engine: Engine, validators: usize) -> Result<
                 endpoint: uri(address).parse()?,
             });
             bureaus.push(Arc::new(admin));
+        } else {
+            holder = Some(HolderKeys {
+                identity: of(&issued[2])?,
+                holder: Arc::new(data),
+                admin: Arc::new(admin),
+            });
         }
         let place = Place {
             org,
@@ -163,7 +181,8 @@ pub(crate) fn found(folder: &Path, engine: Engine, validators: usize) -> Result<
     for number in 0..INSTITUTIONS {
         let org = format!("{INSTITUTION}-{number:02}");
         let admin = SecretKey::generate(&mut rand::rng());
-        founder.member(&org, MemberKind::Institution, &admin, &[], "bureau-00")?;
+        let keys = [(&admin, KeyRole::Admin)];
+        founder.member(&org, MemberKind::Institution, &keys, &[], "bureau-00")?;
         institutions.push(Arc::new(admin));
     }
 
@@ -178,6 +197,8 @@ pub(crate) fn found(folder: &Path, engine: Engine, validators: usize) -> Result<
             institutions,
             bureaus,
         },
+        genesis: Arc::new(genesis),
+        holder: holder.context("a consortium has a follower")?,
         identity: identity.context("a consortium has a bureau")?,
     })
 }
@@ -194,7 +215,7 @@ impl Founder {
         &mut self,
         org: &str,
         kind: MemberKind,
-        admin: &SecretKey,
+        keys: &[(&SecretKey, KeyRole)],
         roles: &[Role],
         home: &str,
     ) -> Result<Vec<(String, String)>> {
@@ -212,10 +233,12 @@ impl Founder {
             kind: kind.to_wire(),
             name: format!("Benchmark {org}"),
             region: "32".to_owned(),
-            keys: vec![wire::MemberKey {
-                public_key: admin.public().to_sec1().to_vec(),
-                role: KeyRole::Admin.to_wire(),
-            }],
+            keys: (keys.iter())
+                .map(|(key, role)| wire::MemberKey {
+                    public_key: key.public().to_sec1().to_vec(),
+                    role: role.to_wire(),
+                })
+                .collect(),
             certificates: prints,
             home: home.to_owned(),
             ..wire::Member::default()
@@ -239,11 +262,17 @@ impl Founder {
             members,
             catalogue: Catalogue {
                 version: 1,
-                items: vec![Named {
-                    code: ITEM.parse()?,
-                    name_zh: "纳税".parse()?,
-                    name_en: "Taxes paid".parse()?,
-                }],
+                items: crate::subjects::codes()
+                    .into_iter()
+                    .chain([ITEM.to_owned()])
+                    .map(|code| {
+                        Ok(Named {
+                            code: code.parse()?,
+                            name_zh: "信息项".parse()?,
+                            name_en: "Item".parse()?,
+                        })
+                    })
+                    .collect::<Result<_>>()?,
                 purposes: vec![Named {
                     code: PURPOSE.parse()?,
                     name_zh: "贷款审批".parse()?,
@@ -400,10 +429,11 @@ impl GenesisFile {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            keys: member
-                .keys_of(KeyRole::Admin)
-                .map(|key| KeyFile {
-                    role: KeyRole::Admin,
+            keys: [KeyRole::Admin, KeyRole::Holder]
+                .into_iter()
+                .flat_map(|role| member.keys_of(role).map(move |key| (role, key)))
+                .map(|(role, key)| KeyFile {
+                    role,
                     public_key: hex::encode(key.to_sec1()),
                 })
                 .collect(),

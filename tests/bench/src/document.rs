@@ -377,16 +377,8 @@ fn markdown(results: &Results) -> String {
     }
     put("## What was measured, and how\n");
     put(&format!(
-        "- **Machine**: {} cores ({}), {} GiB of memory, {}, {}. One write of 4 KiB made durable there takes {} ms \
-         (p50), {} ms (p99). Build: {}. Day: {}.",
-        machine.cores,
-        machine.processor,
-        machine.memory_gib,
-        machine.kernel,
-        machine.disk,
-        number(machine.sync.p50),
-        number(machine.sync.p99),
-        machine.build,
+        "- **Machine**: {} Day: {}.",
+        machine.in_words(),
         settings.day
     ));
     put(

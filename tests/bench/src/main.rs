@@ -9,7 +9,8 @@
 //! ```
 //!
 //! It measures from outside: nothing in a node knows that it is measured. Signature verification alone is
-//! `cargo xtask bench sm2`.
+//! `cargo xtask bench sm2`; `cargo xtask bench register` registers the digests of millions of enterprises
+//! (`register`).
 
 mod consortium;
 mod document;
@@ -22,8 +23,10 @@ mod percentile;
 mod perf;
 mod process;
 mod procfs;
+mod register;
 mod results;
 mod shown;
+mod subjects;
 mod svg;
 
 use std::{fs, path::PathBuf, process::ExitCode};
@@ -48,9 +51,17 @@ const QUICK: &[&str] = &["solo", "bft4"];
 
 #[derive(Debug, Parser)]
 #[command(
-    name = "cargo xtask bench chain",
-    about = "Measures consortiums of real nodes on this machine, and etcd beside them"
+    name = "cargo xtask bench",
+    about = "Measures whole consortiums on this machine"
 )]
+enum Benchmark {
+    /// Consortiums of real nodes with each engine, and etcd beside them
+    Chain(Options),
+    /// The digests of millions of enterprises, registered into four validators
+    Register(register::Options),
+}
+
+#[derive(Debug, clap::Args)]
 struct Options {
     /// Engines with their numbers of validators, such as solo,raft3,bft4
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -94,8 +105,11 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    match run(&options) {
+    let done = match Benchmark::parse() {
+        Benchmark::Chain(options) => run(&options),
+        Benchmark::Register(options) => until_stopped(register::run(&options)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!(
@@ -113,18 +127,7 @@ fn run(options: &Options) -> Result<()> {
             let text = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
             serde_json::from_slice(&text).context("these are no results of this program")?
         }
-        None => tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?
-            .block_on(async {
-                // Whoever ends this program early ends its nodes too: they are dropped with what is under way.
-                let mut stop = signal(SignalKind::terminate())?;
-                tokio::select! {
-                    results = measure_all(options) => results,
-                    _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-                    _ = stop.recv() => bail!("told to stop"),
-                }
-            })?,
+        None => until_stopped(measure_all(options))?,
     };
     document::print(&results);
     write_out(options, &results)?;
@@ -136,6 +139,22 @@ fn run(options: &Options) -> Result<()> {
         println!("Documents: {}", docs.join("benchmarks.md").display());
     }
     Ok(())
+}
+
+/// Runs it to its end. Whoever ends this program early ends its nodes too: they are dropped with what is under
+/// way.
+fn until_stopped<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let mut stop = signal(SignalKind::terminate())?;
+            tokio::select! {
+                done = work => done,
+                _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+                _ = stop.recv() => bail!("told to stop"),
+            }
+        })
 }
 
 async fn measure_all(options: &Options) -> Result<Results> {

@@ -89,6 +89,24 @@ pub(crate) struct Machine {
     pub(crate) build: String,
 }
 
+impl Machine {
+    /// It in one line.
+    pub(crate) fn in_words(&self) -> String {
+        format!(
+            "{} cores ({}), {} GiB of memory, {}, {}. One write of 4 KiB made durable there takes {:.2} ms (p50), \
+             {:.2} ms (p99). Build: {}.",
+            self.cores,
+            self.processor,
+            self.memory_gib,
+            self.kernel,
+            self.disk,
+            self.sync.p50,
+            self.sync.p99,
+            self.build,
+        )
+    }
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {

@@ -200,6 +200,7 @@ pub fn holder_config(loaded: &Loaded<HolderFile>) -> Result<HolderConfig> {
         },
         sources,
         spool_dir: loaded.path(&file.spool_dir),
+        state_dir: loaded.path("data/sync".as_ref()),
         limits: HolderLimits::default(),
     })
 }

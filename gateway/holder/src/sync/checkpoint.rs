@@ -3,7 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `<source>.checkpoint.json` | the last [`Mark`] of which everything is final; replaced as a whole |
-//! | `<source>.seen` | pseudonyms of the subjects seen up to there, 32 bytes each |
+//! | `<source>.seen` | subjects seen up to there, as records of `crate::codes` |
 //! | `<source>.bad-rows.csv` | bad rows: file, line, reason, message; it stays after the run |
 //!
 //! No plain code is in any of them. Losing them costs time, never a registration.
@@ -17,10 +17,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use xinqiao_data_adapters::{BadRow, Checkpoint};
-use xinqiao_ledger::ids::{SourceId, Subject};
+use xinqiao_ledger::ids::SourceId;
 
 use super::SyncReport;
-use crate::error::Error;
+use crate::{
+    codes::{self, RECORD},
+    error::Error,
+};
 
 /// At most this often is a checkpoint written.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -42,12 +45,6 @@ pub(super) struct Mark {
     pub(super) report: SyncReport,
 }
 
-/// What an interrupted run left.
-pub(super) struct Resumed {
-    pub(super) mark: Mark,
-    pub(super) seen: Vec<Subject>,
-}
-
 /// The files of a run.
 pub(super) struct Journal {
     checkpoint: PathBuf,
@@ -64,7 +61,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the files, and what an interrupted run left in them.
-    pub(super) fn open(dir: &Path, source: &SourceId) -> Result<(Self, Option<Resumed>), Error> {
+    pub(super) fn open(dir: &Path, source: &SourceId) -> Result<(Self, Option<Mark>), Error> {
         fs::create_dir_all(dir).map_err(Error::file(dir))?;
         let path = |suffix: &str| dir.join(format!("{source}.{suffix}"));
         let (checkpoint, seen_path, bad_path) =
@@ -72,9 +69,9 @@ impl Journal {
         let resumed = read(&checkpoint, &seen_path, &bad_path);
         let (seen_count, bad_bytes) = resumed
             .as_ref()
-            .map_or((0, 0), |it| (it.mark.seen, it.mark.bad_bytes));
+            .map_or((0, 0), |mark| (mark.seen, mark.bad_bytes));
         let journal = Self {
-            seen: append_from(&seen_path, seen_count * 32)?,
+            seen: append_from(&seen_path, seen_count * RECORD as u64)?,
             bad: append_from(&bad_path, bad_bytes)?,
             checkpoint,
             seen_path,
@@ -95,17 +92,17 @@ impl Journal {
         Ok(())
     }
 
-    pub(super) fn seen<'s>(
-        &mut self,
-        subjects: impl Iterator<Item = &'s Subject>,
-    ) -> Result<(), Error> {
-        for subject in subjects {
-            self.seen
-                .write_all(subject.as_bytes())
-                .map_err(Error::file(&self.seen_path))?;
-            self.seen_count += 1;
-        }
+    /// Subjects seen, in the order of the scan.
+    pub(super) fn seen(&mut self, subjects: &[codes::Record]) -> Result<(), Error> {
+        (self.seen.write_all(subjects.as_flattened())).map_err(Error::file(&self.seen_path))?;
+        self.seen_count += subjects.len() as u64;
         Ok(())
+    }
+
+    /// The file of all subjects seen, as far as it goes, and how many there are.
+    pub(super) fn all_seen(&mut self) -> Result<(PathBuf, u64), Error> {
+        self.seen.flush().map_err(Error::file(&self.seen_path))?;
+        Ok((self.seen_path.clone(), self.seen_count))
     }
 
     pub(super) fn bad_rows(&mut self, rows: &[BadRow]) -> Result<(), Error> {
@@ -195,7 +192,7 @@ fn append_from(path: &Path, length: u64) -> Result<BufWriter<File>, Error> {
 }
 
 /// What an interrupted run left, if all of it fits together; otherwise the next one starts over.
-fn read(checkpoint: &Path, seen_path: &Path, bad_path: &Path) -> Option<Resumed> {
+fn read(checkpoint: &Path, seen_path: &Path, bad_path: &Path) -> Option<Mark> {
     let mut text = Vec::new();
     File::open(checkpoint)
         .ok()?
@@ -206,14 +203,10 @@ fn read(checkpoint: &Path, seen_path: &Path, bad_path: &Path) -> Option<Resumed>
     if fs::metadata(bad_path).ok()?.len() < mark.bad_bytes {
         return None;
     }
-    let bytes = fs::read(seen_path).ok()?;
-    let length = usize::try_from(mark.seen.checked_mul(32)?).ok()?;
-    let seen = bytes
-        .get(..length)?
-        .chunks_exact(32)
-        .map(|subject| Subject::parse("subject", subject).ok())
-        .collect::<Option<Vec<_>>>()?;
-    Some(Resumed { mark, seen })
+    if fs::metadata(seen_path).ok()?.len() < mark.seen.checked_mul(RECORD as u64)? {
+        return None;
+    }
+    Some(mark)
 }
 
 /// A CSV cell (RFC 4180).

@@ -1,15 +1,17 @@
 //! Rows of a scan in chunks, and the digests that differ from what the ledger has.
 
+use std::time::{Duration, Instant};
+
 use tokio::sync::mpsc;
 use xinqiao_contracts::{
     record::{DigestEntry, SourceRecord},
     table::DIGESTS,
 };
 use xinqiao_data_adapters::{BadRow, Checkpoint, SubjectRecord};
-use xinqiao_ledger::{ids::Subject, uscc::Uscc, wire};
+use xinqiao_ledger::wire;
 use xinqiao_node::Replica;
 
-use crate::{error::Error, holding::Holding};
+use crate::{codes, error::Error, holding::Holding};
 
 /// Rows of one chunk. A batch is made of whole chunks, so one may go over its size by this much.
 pub(super) const ROWS: usize = 500;
@@ -20,11 +22,13 @@ pub(super) struct Chunk {
     bad_rows: Vec<BadRow>,
     warnings: u64,
     after: Checkpoint,
+    /// How long it took to read.
+    reading: Duration,
 }
 
 /// What became of a chunk.
 pub(super) struct Digested {
-    pub(super) subjects: Vec<(Subject, Uscc)>,
+    pub(super) subjects: Vec<codes::Record>,
     pub(super) items: u64,
     pub(super) changed: Vec<wire::DigestEntry>,
     pub(super) unchanged: u64,
@@ -32,6 +36,8 @@ pub(super) struct Digested {
     pub(super) bad_rows: Vec<BadRow>,
     pub(super) warnings: u64,
     pub(super) after: Checkpoint,
+    pub(super) reading: Duration,
+    pub(super) digesting: Duration,
 }
 
 /// Reads the source from a checkpoint on and sends its rows in chunks. Blocks.
@@ -45,6 +51,7 @@ pub(super) fn scan(
         fault,
     };
     let mut chunk: Option<Chunk> = None;
+    let mut begun = Instant::now();
     for step in holding.adapter().scan(from).map_err(fault)? {
         let step = step.map_err(fault)?;
         let mut filling = chunk.take().unwrap_or_else(|| Chunk {
@@ -52,6 +59,7 @@ pub(super) fn scan(
             bad_rows: Vec::new(),
             warnings: 0,
             after: step.after.clone(),
+            reading: Duration::ZERO,
         });
         filling.warnings += step.warnings.len() as u64;
         filling.after = step.after;
@@ -61,9 +69,13 @@ pub(super) fn scan(
         }
         if filling.records.len() + filling.bad_rows.len() < ROWS {
             chunk = Some(filling);
-        } else if chunks.blocking_send(filling).is_err() {
-            // The run has ended; its own error says why.
-            return Ok(());
+        } else {
+            filling.reading = begun.elapsed();
+            if chunks.blocking_send(filling).is_err() {
+                // The run has ended; its own error says why.
+                return Ok(());
+            }
+            begun = Instant::now();
         }
     }
     if let Some(last) = chunk {
@@ -79,6 +91,7 @@ pub(super) fn digest(
     source: &SourceRecord,
     chunk: Chunk,
 ) -> Result<Digested, Error> {
+    let begun = Instant::now();
     let mut done = Digested {
         subjects: Vec::with_capacity(chunk.records.len()),
         items: 0,
@@ -88,11 +101,13 @@ pub(super) fn digest(
         bad_rows: chunk.bad_rows,
         warnings: chunk.warnings,
         after: chunk.after,
+        reading: chunk.reading,
+        digesting: Duration::ZERO,
     };
     let state = replica.state();
     for record in chunk.records {
-        let (subject, uscc, as_of_day) =
-            (holding.subject(&record), record.uscc, record.as_of_day());
+        let (subject, as_of_day) = (holding.subject(&record), record.as_of_day());
+        let seen = holding.code(&subject, &record.uscc);
         // The mapping's codes were checked against the source's, so every record has a digest.
         let Some(digested) = holding.digest(&subject, record) else {
             continue;
@@ -102,7 +117,7 @@ pub(super) fn digest(
             let index = source.source.items.binary_search(code);
             set | index.map_or(0, |index| 1_u64 << index)
         });
-        done.subjects.push((subject, uscc));
+        done.subjects.push(seen);
         done.items += report.codes().len() as u64;
         let root = report.root();
         if let Some(DigestEntry::Registered(has)) =
@@ -124,5 +139,6 @@ pub(super) fn digest(
             as_of_day,
         });
     }
+    done.digesting = begun.elapsed();
     Ok(done)
 }

@@ -85,7 +85,7 @@ async fn an_interrupted_run_goes_on_where_it_was() {
     let world = World::new(6_000).await;
     let liar = Liar::start(&world).await;
     let holder = world.holder(liar.upstream()).await;
-    let mut options = SyncOptions::new(world.path("sync"));
+    let mut options = SyncOptions::default();
     options.batch = 500;
     options.in_flight = 2;
     let registrar = world.registrar(&holder);
@@ -122,7 +122,7 @@ async fn a_run_that_cannot_be_right_says_what_is_missing() {
     let world = World::new(20).await;
     let holder = world.holder(world.upstream()).await;
     let holding = &holder.handle.holdings()[0];
-    let options = SyncOptions::new(world.path("sync"));
+    let options = SyncOptions::default();
     let replica = holder.handle.replica().clone();
 
     let mut keys = world.keys();

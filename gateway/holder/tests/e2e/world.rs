@@ -44,12 +44,14 @@ pub(crate) const NOT_ASKED: &str = "MARKER-NOT-ASKED-FOR";
 /// A value of an item that is asked for.
 pub(crate) const ASKED: &str = "MARKER-ASKED-FOR";
 
-const REGISTERED: [(&str, Role); 7] = [
+const REGISTERED: [(&str, Role); 9] = [
     ("js-bank", Role::Agent),
     ("js-bureau", Role::Gateway),
     ("sh-bureau", Role::Gateway),
     ("sh-bureau", Role::Holder),
     ("sh-bureau", Role::Node),
+    ("sh-bureau", Role::Operator),
+    ("zj-bureau", Role::Operator),
     ("zj-bureau", Role::Gateway),
     ("zj-bureau", Role::Node),
 ];
@@ -213,6 +215,7 @@ impl World {
                 salt_key: SaltKey::from([5; 32]),
             }],
             spool_dir: self.path("spool"),
+            state_dir: self.path("sync"),
             limits: HolderLimits {
                 resubmit_after: Duration::from_millis(200),
                 ..HolderLimits::default()
@@ -236,7 +239,7 @@ impl World {
     }
 
     pub(crate) async fn sync(&self, holder: &Running) -> SyncReport {
-        let options = SyncOptions::new(self.path("sync"));
+        let options = SyncOptions::default();
         self.registrar(holder)
             .sync(&holder.handle.holdings()[0], &options)
             .await

@@ -71,6 +71,10 @@ fn doors(consortium: &Consortium, service: &str) -> Vec<Door> {
             door((BUREAUS[2], Role::Gateway), (HOME, Kind::Gateway), false),
             door((HOME, Role::Gateway), (HOME, Kind::Holder), false),
         ],
+        "HolderService" => vec![Door {
+            sealed: false,
+            ..door((HOME, Role::Operator), (HOME, Kind::Holder), false)
+        }],
         "ReportService" => vec![Door {
             name: format!("{BANK}/agent"),
             channel: people.agent(),

@@ -1,0 +1,199 @@
+//! What sealing and opening a report costs: a delivery group beside a digital envelope, without the network.
+//!
+//! `letter` and `read` are with real files, so they are what a delivery of a group costs beyond its body;
+//! most of them is the disk's.
+
+use divan::{Bencher, black_box, counter::BytesCount};
+use rand::{SeedableRng, rngs::StdRng};
+use xinqiao_crypto::{DistinguishingId, KeyId, Open, Seal, SecretKey, Sm2Sm4Gcm, sm3};
+use xinqiao_dispatch::envelope;
+use xinqiao_ledger::{
+    ids::{ChainId, OrderId},
+    member::KeyRole,
+    order::PartRef,
+};
+use xinqiao_mls::{
+    AgentGroup, HolderGroup, Identity, Ledger, Member, Pair, Side, Signer, StateFile, body,
+    holder::Parcel,
+};
+
+const REPORT: usize = 20 << 10;
+const NOW: u64 = 1_780_000_000_000;
+
+fn main() {
+    divan::main();
+}
+
+fn chain() -> ChainId {
+    ChainId(sm3(b"chain"))
+}
+
+fn part() -> PartRef {
+    PartRef {
+        order: OrderId(sm3(b"order")),
+        part: 0,
+    }
+}
+
+struct Both(Vec<(KeyId, Signer)>);
+
+impl Ledger for Both {
+    fn chain(&self) -> ChainId {
+        chain()
+    }
+    fn distinguishing_id(&self) -> DistinguishingId {
+        DistinguishingId::default()
+    }
+    fn signer(&self, key: &KeyId) -> Option<Signer> {
+        let known = self.0.iter().find(|(id, _)| id == key);
+        known.map(|(_, signer)| signer.clone())
+    }
+}
+
+struct World {
+    _folder: tempfile::TempDir,
+    ledger: Both,
+    rng: StdRng,
+    holder: Identity,
+    agent: Identity,
+    node: HolderGroup<StateFile>,
+    bank: AgentGroup<StateFile>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut member = |side, org: &str| {
+            let key = SecretKey::generate(&mut rng);
+            Identity {
+                member: Member {
+                    side,
+                    org: org.parse().expect("a name"),
+                    node: "node-1".parse().expect("a name"),
+                    key: key.public().id(),
+                },
+                key,
+                chain: chain(),
+                id: DistinguishingId::default(),
+            }
+        };
+        let (holder, agent) = (member(Side::Holder, "bureau"), member(Side::Agent, "bank"));
+        let known = [(&holder, KeyRole::Holder), (&agent, KeyRole::Agent)];
+        let ledger = Both(Vec::from(known.map(|(identity, role)| {
+            let signer = Signer {
+                org: identity.member.org.clone(),
+                role,
+                key: *identity.key.public(),
+            };
+            (identity.member.key, signer)
+        })));
+        let pair = Pair {
+            chain: chain(),
+            holder: holder.member.org.clone(),
+            node: holder.member.node.clone(),
+            institution: agent.member.org.clone(),
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = |name: &str| StateFile::open(&folder.path().join(name)).expect("a file");
+        let node = HolderGroup::open(disk("node"), pair.clone(), &holder, NOW);
+        let bank = AgentGroup::open(disk("bank"), pair);
+        let mut world = Self {
+            ledger,
+            rng,
+            holder,
+            agent,
+            node: node.expect("a new group").0,
+            bank: bank.expect("a new agent").0,
+            _folder: folder,
+        };
+        world.fetch(&[]);
+        world
+    }
+
+    fn fetch(&mut self, parcels: &[Parcel]) {
+        let answer = self.answer(parcels);
+        black_box(self.bank.take(&answer, &self.ledger, NOW).expect("taken"));
+    }
+
+    fn answer(&mut self, parcels: &[Parcel]) -> xinqiao_mls::Answer {
+        let wanted = parcels.iter().map(|parcel| parcel.part).collect();
+        let ask = self.bank.ask(wanted, &self.agent, NOW, &mut self.rng);
+        let ask = ask.expect("asked").expect("it has not left");
+        let (holder, ledger) = (&self.holder, &self.ledger);
+        let answer = self
+            .node
+            .answer(&ask, parcels, holder, ledger, NOW, &mut self.rng);
+        answer.expect("answered")
+    }
+
+    fn parcel(&mut self) -> (Vec<u8>, Parcel) {
+        let mark = self.node.mark().expect("a group");
+        let aad = envelope::aad(&chain(), &part());
+        let (body, key) = body::seal(&mark, &aad, &[7; REPORT], &mut self.rng).expect("sealed");
+        let parcel = Parcel::new(part(), key, sm3(&body));
+        (body, parcel)
+    }
+}
+
+#[divan::bench]
+fn envelope_seal(bencher: Bencher) {
+    let mut rng = StdRng::seed_from_u64(1);
+    let key = SecretKey::generate(&mut rng);
+    let aad = envelope::aad(&chain(), &part());
+    bencher
+        .counter(BytesCount::new(REPORT))
+        .bench_local(|| Sm2Sm4Gcm.seal(key.public(), &aad, &[7; REPORT], &mut rng));
+}
+
+#[divan::bench]
+fn envelope_open(bencher: Bencher) {
+    let mut rng = StdRng::seed_from_u64(1);
+    let key = SecretKey::generate(&mut rng);
+    let aad = envelope::aad(&chain(), &part());
+    let sealed = Sm2Sm4Gcm
+        .seal(key.public(), &aad, &[7; REPORT], &mut rng)
+        .expect("sealed");
+    bencher
+        .counter(BytesCount::new(REPORT))
+        .bench_local(|| key.open(&aad, &sealed).expect("opened"));
+}
+
+#[divan::bench]
+fn group_body_seal(bencher: Bencher) {
+    let mut world = World::new();
+    bencher
+        .counter(BytesCount::new(REPORT))
+        .bench_local(|| world.parcel());
+}
+
+#[divan::bench]
+fn group_body_open(bencher: Bencher) {
+    let (body, parcel) = World::new().parcel();
+    let aad = envelope::aad(&chain(), &part());
+    bencher
+        .counter(BytesCount::new(REPORT))
+        .bench_local(|| parcel.letter.key.open(&aad, &body).expect("opened"));
+}
+
+/// Question, answer with a letter, reading it: both sides, both synced to disk.
+#[divan::bench(args = [1, 16])]
+fn group_letters(bencher: Bencher, letters: usize) {
+    let mut world = World::new();
+    let (_, parcel) = world.parcel();
+    let parcels: Vec<Parcel> = (0..letters)
+        .map(|index| {
+            let mut parcel = parcel.clone();
+            parcel.part.part = u8::try_from(index).expect("few");
+            parcel
+        })
+        .collect();
+    bencher.bench_local(|| world.fetch(&parcels));
+}
+
+/// The node's half of it.
+#[divan::bench]
+fn group_letter_written(bencher: Bencher) {
+    let mut world = World::new();
+    let (_, parcel) = world.parcel();
+    bencher.bench_local(|| world.answer(std::slice::from_ref(&parcel)));
+}

@@ -244,7 +244,7 @@ impl<D: Disk> HolderGroup<D> {
             if !record.seats.contains_key(agent) {
                 return Ok(false);
             }
-            clear(provider, pair, record, &[agent.clone()], now)?;
+            clear(provider, pair, record, std::slice::from_ref(agent), now)?;
             Ok(true)
         })
     }

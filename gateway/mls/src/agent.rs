@@ -206,7 +206,11 @@ impl<D: Disk> AgentGroup<D> {
                 None
             };
             let wish = match group {
-                Some(mut group) => follow(provider, record, &mut group, now)?,
+                Some(mut group) => {
+                    let wish = follow(provider, record, &mut group, now)?;
+                    mls::put(provider, group);
+                    wish
+                }
                 None => Wish::Join(offer(pair, record, identity, now, rng)?),
             };
             Ok(Some(wish))
@@ -323,7 +327,9 @@ fn here(provider: &Provider, pair: &Pair, record: &Record) -> Result<Option<Epoc
         return Ok(None);
     };
     let group = mls::load(provider, &pair.group_id(seat.generation))?;
-    mls::mark(&group, seat.generation).map(Some)
+    let mark = mls::mark(&group, seat.generation)?;
+    mls::put(provider, group);
+    Ok(Some(mark))
 }
 
 /// The group of its seat, if the seat is this identity's and the state is whole.
@@ -595,6 +601,7 @@ fn apply(
             _ => return Err(Error::refused(WHAT, "is another kind of message")),
         }
     }
+    mls::put(provider, group);
     Ok(())
 }
 
@@ -713,5 +720,7 @@ fn open(
         return Err(NoKey::Refused("it is another kind of message".to_owned()));
     };
     let content = zeroize::Zeroizing::new(content.into_bytes());
-    Letter::parse(&content).map_err(refused)
+    let letter = Letter::parse(&content).map_err(refused)?;
+    mls::put(provider, group);
+    Ok(letter)
 }

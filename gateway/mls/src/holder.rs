@@ -160,7 +160,9 @@ impl<D: Disk> HolderGroup<D> {
     pub fn mark(&self) -> Result<EpochMark, Error> {
         let record = self.book.record();
         let group = mls::load(self.book.provider(), &self.pair.group_id(record.generation))?;
-        mls::mark(&group, record.generation)
+        let mark = mls::mark(&group, record.generation)?;
+        mls::put(self.book.provider(), group);
+        Ok(mark)
     }
 
     /// The agents that are members, in the order of their names.
@@ -539,7 +541,9 @@ fn since(
     epoch: u64,
 ) -> Result<Option<Vec<Vec<u8>>>, Error> {
     let group = mls::load(provider, &pair.group_id(record.generation))?;
-    if group.epoch().as_u64() == epoch {
+    let here = group.epoch().as_u64();
+    mls::put(provider, group);
+    if here == epoch {
         return Ok(Some(Vec::new()));
     }
     let at = record.log.iter().position(|commit| commit.epoch == epoch);
@@ -579,6 +583,7 @@ fn follow(
             propose(provider, record, &mut group, agent, proposal, now)?;
         }
     }
+    mls::put(provider, group);
     let known = record.log.iter().any(|commit| {
         commit.epoch == at.epoch && commit.authenticator == at.authenticator.to_bytes()
     });
@@ -672,6 +677,7 @@ fn letters<'a>(
         letters.push((parcel.part, mls::bytes(&message)?));
         record.letters = record.letters.saturating_add(1);
     }
+    mls::put(provider, group);
     Ok(letters)
 }
 

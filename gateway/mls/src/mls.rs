@@ -1,6 +1,9 @@
 //! The MLS library, as both sides use it: one ciphersuite, one set of settings, and its storage in memory.
 
-use std::{collections::HashMap, sync::PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use openmls::prelude::{
     tls_codec::{Deserialize as _, Serialize as _},
@@ -40,6 +43,9 @@ const PADDING: usize = 256;
 pub(crate) struct Provider {
     storage: MemoryStorage,
     crypto: RustCrypto,
+    /// The group as it was put back last, which spares reading it from the storage. A step that failed does
+    /// not put it back.
+    group: Mutex<Option<MlsGroup>>,
 }
 
 impl Provider {
@@ -55,6 +61,7 @@ impl Provider {
     }
 
     pub(crate) fn restore(&self, values: HashMap<Vec<u8>, Vec<u8>>) {
+        *self.group.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut held = self
             .storage
             .values
@@ -214,11 +221,27 @@ pub(crate) fn tidy(provider: &Provider) {
     });
 }
 
-/// The group of an id.
+/// The group of an id. Who has changed nothing, or everything in its order, may [`put`] it back.
 pub(crate) fn load(provider: &Provider, id: &[u8]) -> Result<MlsGroup, Error> {
+    let held = provider
+        .group
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(group) = held.filter(|group| group.group_id().as_slice() == id) {
+        return Ok(group);
+    }
     MlsGroup::load(&provider.storage, &GroupId::from_slice(id))
         .map_err(|why| Error::library(&why))?
         .ok_or_else(|| Error::library(&"the state has no such group"))
+}
+
+/// Keeps a group for the next [`load`]: its storage has the same.
+pub(crate) fn put(provider: &Provider, group: MlsGroup) {
+    *provider
+        .group
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(group);
 }
 
 /// What the group's epoch is known by.

@@ -700,12 +700,12 @@ fn open(
     let seat = record.seat.as_ref().ok_or(NoKey::AskAgain)?;
     let mut group = mls::load(provider, &pair.group_id(seat.generation)).map_err(refused)?;
     let message = mls::of_group(WHAT, bytes).map_err(refused)?;
-    if message.group_id() == group.group_id() && message.epoch() != group.epoch() {
-        return Err(NoKey::AskAgain);
-    }
+    // Not looked at beforehand: that no key of another epoch is there is for the library to find.
+    let elsewhere = message.group_id() == group.group_id() && message.epoch() != group.epoch();
     let processed = group
         .process_message(provider, message)
         .map_err(|error| match error {
+            _ if elsewhere => NoKey::AskAgain,
             // The key was used, or is of a letter that came too late.
             ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(
                 openmls::framing::errors::MessageDecryptionError::SecretTreeError(_),

@@ -365,8 +365,12 @@ fn a_proposal_is_carried_out_only_as_the_member_s_own_and_for_itself() {
 #[test]
 fn who_stands_where_the_group_never_was_is_sent_for_a_fresh_seat() {
     let (mut world, member, _, _) = door();
+    let mut past = world.node.group.mark().unwrap();
+    world.node.group.update(world.now).unwrap();
     let here = world.node.group.mark().unwrap();
-    let mut elsewhere = [here; 5];
+    // An epoch of that number is in the log, and it was another one.
+    past.authenticator = sm3(b"other");
+    let mut elsewhere = [here, here, here, here, here, past];
     elsewhere[0].epoch += 1;
     elsewhere[1].epoch = u64::MAX;
     elsewhere[2].authenticator = sm3(b"other");
@@ -482,6 +486,24 @@ fn a_welcome_is_refused_for_each_thing_that_is_wrong_with_it() {
         &mut agent,
         &with(welcome.clone(), word),
         "has no place",
+    );
+    // The node's own ledger key may say nothing of a leaf that did not send the welcome.
+    let claim = Claim {
+        pair: pair().digest(),
+        member: world.node.identity.member.clone(),
+        signature_key: [7; 32],
+        subject: sm3(&pair().group_id(good.generation)),
+        generation: good.generation,
+        not_before: NOW,
+        not_after: NOW + 9,
+    };
+    let word = Binding::sign(claim, &world.node.identity, &mut world.rng).encode();
+    let answer = with(welcome.clone(), word);
+    not_taken(
+        &world,
+        &mut agent,
+        &answer,
+        "is not from the leaf that its binding names",
     );
     // Nor can a key that the ledger revoked.
     let node = world.node.identity.member.key;

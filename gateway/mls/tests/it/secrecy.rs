@@ -145,6 +145,16 @@ fn no_secret_of_an_epoch_is_anywhere_in_the_folder_of_a_later_one() {
     }
 }
 
+#[test]
+fn taking_an_agent_in_renews_the_node_s_own_keys_too() {
+    let mut world = World::new(111);
+    let mut agent = world.agent("agent-1");
+    let before = long_lists(&values(&world.node.path, "EpochKeyPairs"));
+    assert!(!before.is_empty() && before.iter().all(|key| holds(world.folder.path(), key)));
+    world.settle(&mut agent, &[]);
+    assert!(!before.iter().any(|key| holds(world.folder.path(), key)));
+}
+
 /// Lists of 16 numbers or more, as bytes: keys and secrets, in the library's JSON.
 fn long_lists(values: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();

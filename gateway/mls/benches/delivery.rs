@@ -1,7 +1,6 @@
 //! What sealing and opening a report costs: a delivery group beside a digital envelope, without the network.
 //!
-//! `letter` and `read` are with real files, so they are what a delivery of a group costs beyond its body;
-//! most of them is the disk's.
+//! Letters are what a delivery of a group costs beyond its body. With real files most of that is the disk's.
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use rand::{SeedableRng, rngs::StdRng};
@@ -13,7 +12,7 @@ use xinqiao_ledger::{
     order::PartRef,
 };
 use xinqiao_mls::{
-    AgentGroup, HolderGroup, Identity, Ledger, Member, Pair, Side, Signer, StateFile, body,
+    AgentGroup, Disk, HolderGroup, Identity, Ledger, Member, Pair, Side, Signer, StateFile, body,
     holder::Parcel,
 };
 
@@ -50,18 +49,36 @@ impl Ledger for Both {
     }
 }
 
+/// A disk that takes no time.
+struct Memory(Option<Vec<u8>>);
+
+impl Disk for Memory {
+    fn load(&self) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(self.0.clone())
+    }
+    fn replace(&mut self, state: &[u8]) -> std::io::Result<()> {
+        self.0 = Some(state.to_vec());
+        Ok(())
+    }
+}
+
 struct World {
     _folder: tempfile::TempDir,
     ledger: Both,
     rng: StdRng,
     holder: Identity,
     agent: Identity,
-    node: HolderGroup<StateFile>,
-    bank: AgentGroup<StateFile>,
+    node: HolderGroup<Box<dyn Disk>>,
+    bank: AgentGroup<Box<dyn Disk>>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::on(true)
+    }
+
+    /// With states on disk, or in memory only.
+    fn on(synced: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(1);
         let mut member = |side, org: &str| {
             let key = SecretKey::generate(&mut rng);
@@ -94,7 +111,13 @@ impl World {
             institution: agent.member.org.clone(),
         };
         let folder = tempfile::tempdir().expect("a folder");
-        let disk = |name: &str| StateFile::open(&folder.path().join(name)).expect("a file");
+        let disk = |name: &str| -> Box<dyn Disk> {
+            if synced {
+                Box::new(StateFile::open(&folder.path().join(name)).expect("a file"))
+            } else {
+                Box::new(Memory(None))
+            }
+        };
         let node = HolderGroup::open(disk("node"), pair.clone(), &holder, NOW);
         let bank = AgentGroup::open(disk("bank"), pair);
         let mut world = Self {
@@ -175,10 +198,21 @@ fn group_body_open(bencher: Bencher) {
         .bench_local(|| parcel.letter.key.open(&aad, &body).expect("opened"));
 }
 
-/// Question, answer with a letter, reading it: both sides, both synced to disk.
+/// Question, answer with letters, reading them: both sides, with states in memory, so that it shows what the
+/// work takes without the disk.
+#[divan::bench(args = [1, 16])]
+fn group_letters_in_memory(bencher: Bencher, letters: usize) {
+    fetch(bencher, letters, false);
+}
+
+/// The same, both sides synced to disk.
 #[divan::bench(args = [1, 16])]
 fn group_letters(bencher: Bencher, letters: usize) {
-    let mut world = World::new();
+    fetch(bencher, letters, true);
+}
+
+fn fetch(bencher: Bencher, letters: usize, synced: bool) {
+    let mut world = World::on(synced);
     let (_, parcel) = world.parcel();
     let parcels: Vec<Parcel> = (0..letters)
         .map(|index| {
@@ -191,9 +225,9 @@ fn group_letters(bencher: Bencher, letters: usize) {
 }
 
 /// The node's half of it.
-#[divan::bench]
-fn group_letter_written(bencher: Bencher) {
-    let mut world = World::new();
+#[divan::bench(args = [false, true])]
+fn group_letter_written(bencher: Bencher, synced: bool) {
+    let mut world = World::on(synced);
     let (_, parcel) = world.parcel();
     bencher.bench_local(|| world.answer(std::slice::from_ref(&parcel)));
 }

@@ -172,8 +172,21 @@ fn well_formed(steps: &[Scanned], description: &Description) -> Held {
                 return hold(rule, false, || format!("{item:?}"));
             };
             let fields: BTreeSet<_> = declared.fields.iter().map(|f| f.name.as_str()).collect();
-            let holds = fields == object.keys().map(String::as_str).collect()
-                && !object.values().all(Value::is_null)
+            let is_record = |object: &Map<String, Value>| {
+                fields == object.keys().map(String::as_str).collect()
+                    && !object.values().all(Value::is_null)
+            };
+            let shaped = if declared.is_list {
+                let entries = object.get("entries").and_then(Value::as_array);
+                object.len() == 1
+                    && entries.is_some_and(|entries| {
+                        !entries.is_empty()
+                            && entries.iter().all(|e| e.as_object().is_some_and(is_record))
+                    })
+            } else {
+                is_record(&object)
+            };
+            let holds = shaped
                 && Item::new(&item.code, &object) == *item
                 && item.canonical.len() <= MAX_ITEM_BYTES;
             hold(rule, holds, || format!("{item:?}"))?;
@@ -225,7 +238,7 @@ fn resumable(source: &dyn Source, steps: &[Scanned]) -> Held {
 }
 
 fn foreign_checkpoints(source: &dyn Source) -> Held {
-    for text in ["0", "csv1:::::", "csv1:0000000000000000:0:1:2", "~"] {
+    for text in ["0", "csv2::::::", "csv2:0000000000000000:0:1:2:0", "~", "postgres1-0:AAAA"] {
         let Ok(checkpoint) = text.parse::<Checkpoint>() else {
             continue;
         };

@@ -48,9 +48,37 @@ pub enum Error {
         /// How much is allowed.
         limit: u64,
     },
-    /// A source of another kind is not reachable, or broke off.
+    /// A source of another kind is not reachable, or broke off. A scan can be resumed from its last
+    /// checkpoint when it is back.
     #[error("the source is unavailable: {0}")]
     Unavailable(String),
+    /// A secret cannot be read.
+    #[error("{place}: {message}")]
+    Secret {
+        /// The file or variable.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Tables, columns or members are not as the mapping names them, at the start or no longer.
+    #[error("{table}: {message}")]
+    Schema {
+        /// Table, sheet or address, as the mapping names it.
+        table: String,
+        /// What is missing or of another type.
+        message: String,
+    },
+    /// The source would let us do more than read, or what it says could be read on the way.
+    #[error("{0}")]
+    Unsafe(String),
+    /// What came was not made to be read: a workbook or a body that unpacks to more than the limits allow.
+    #[error("{place} is refused: {message}")]
+    Bomb {
+        /// File or address, as the mapping names it.
+        place: String,
+        /// Which limit it exceeds.
+        message: String,
+    },
 }
 
 impl Error {

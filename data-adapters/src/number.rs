@@ -3,6 +3,7 @@
 //! No floats anywhere: two nodes, and two versions of this program, must produce the same bytes.
 //! Nothing is rounded; a notation that can be read in two ways is not read at all.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 /// Most digits a number may have.
@@ -106,6 +107,32 @@ impl Decimal {
             let _ = write!(text, ".{fraction}{}", "0".repeat(pad));
         }
         text
+    }
+
+    /// By size; nothing is before everything.
+    pub(crate) fn compare(a: Option<Self>, b: Option<Self>) -> Ordering {
+        let (Some(a), Some(b)) = (a, b) else {
+            return a.is_some().cmp(&b.is_some());
+        };
+        let negative = |it: Self| it.negative && it.mantissa != 0;
+        match (negative(a), negative(b)) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => a.compare_size(b),
+            (true, true) => b.compare_size(a),
+        }
+    }
+
+    /// By size without the sign: whole parts of up to 30 digits, then fractions as text, nothing is scaled up.
+    fn compare_size(self, other: Self) -> Ordering {
+        let parts = |it: Self| {
+            let digits = format!("{:0width$}", it.mantissa, width = it.scale as usize + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - it.scale as usize);
+            let whole = whole.trim_start_matches('0').to_owned();
+            let fraction = fraction.trim_end_matches('0').to_owned();
+            (whole.len(), whole, fraction)
+        };
+        parts(self).cmp(&parts(other))
     }
 
     /// As an integer that JSON (RFC 8785, section 3.2.2.3) carries exactly.
@@ -255,6 +282,21 @@ mod tests {
             let got = Decimal::parse(text).map(|d| d.canonical(0));
             assert_eq!(got.as_deref(), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn decimals_are_ordered_by_size() {
+        let rising = [
+            "-1000", "-2.5", "-2.45", "-0.1", "0", "0.09", "0.1", "2", "10", "10.01", "999",
+        ];
+        for (i, a) in rising.iter().enumerate() {
+            for (j, b) in rising.iter().enumerate() {
+                let got = Decimal::compare(Decimal::parse(a), Decimal::parse(b));
+                assert_eq!(got, i.cmp(&j), "{a} {b}");
+            }
+        }
+        let same = Decimal::compare(Decimal::parse("-0.00"), Decimal::parse("0"));
+        assert_eq!(same, Ordering::Equal);
     }
 
     #[test]

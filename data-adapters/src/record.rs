@@ -7,7 +7,7 @@ use time::Date;
 use xinqiao_ledger::uscc::Uscc;
 
 /// Longest canonical form of one item, in bytes.
-pub const MAX_ITEM_BYTES: usize = 64 * 1024;
+pub const MAX_ITEM_BYTES: usize = 256 * 1024;
 
 /// All items that one source holds about one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,20 +36,44 @@ const UNIX_EPOCH_JULIAN_DAY: i32 = 2_440_588;
 pub struct Item {
     /// Item code of the catalogue: `snake_case` ASCII, 1–32 characters.
     pub code: String,
-    /// RFC 8785 (JCS) bytes of a JSON object holding exactly the declared fields; an absent field is `null`.
+    /// RFC 8785 (JCS) bytes. A record is a JSON object holding exactly the declared fields, an absent one as
+    /// `null`; a list is `{"entries":[…]}` of such objects.
     pub canonical: Vec<u8>,
 }
 
 impl Item {
     /// Canonicalises `fields` per RFC 8785.
     pub(crate) fn new(code: &str, fields: &impl Serialize) -> Self {
-        let canonical = serde_json_canonicalizer::to_vec(fields)
-            .expect("text, integers and null always have a canonical form");
+        Self {
+            code: code.to_owned(),
+            canonical: canonical(fields),
+        }
+    }
+
+    /// A list of entries that are canonical each.
+    pub(crate) fn list<'e>(code: &str, entries: impl Iterator<Item = &'e [u8]>) -> Self {
+        let mut canonical = LIST_HEAD.to_vec();
+        for (index, entry) in entries.enumerate() {
+            if index > 0 {
+                canonical.push(b',');
+            }
+            canonical.extend_from_slice(entry);
+        }
+        canonical.extend_from_slice(LIST_TAIL);
         Self {
             code: code.to_owned(),
             canonical,
         }
     }
+}
+
+const LIST_HEAD: &[u8] = b"{\"entries\":[";
+const LIST_TAIL: &[u8] = b"]}";
+
+/// RFC 8785 bytes.
+pub(crate) fn canonical(value: &impl Serialize) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(value)
+        .expect("text, integers and null always have a canonical form")
 }
 
 impl std::fmt::Debug for Item {

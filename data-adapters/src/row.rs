@@ -1,6 +1,7 @@
-//! One row of cells to one subject's record, by the mapping.
+//! One row of cells to what it says, by the mapping.
 //!
-//! Any adapter whose rows are text cells uses this. Not here: where rows come from, and duplicates.
+//! Every adapter gives its rows as text cells and uses this. Not here: where rows come from, duplicates, and
+//! how related rows become items (`assemble`).
 
 use serde_json::{Map, Value};
 use time::Date;
@@ -8,26 +9,50 @@ use xinqiao_ledger::uscc::Uscc;
 
 use crate::mapping::{AsOf, FieldMapping, Mapping};
 use crate::mask::mask;
-use crate::record::{Item, MAX_ITEM_BYTES, SubjectRecord};
+use crate::record::{Item, MAX_ITEM_BYTES};
 use crate::source::{Reason, Warning};
 use crate::value::{FieldKind, parse_as_of};
 
-/// The mapping, with columns resolved to their places in the header.
+/// The mapping of one table, with columns resolved to their places in its header.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     /// Cells that every row must have.
     pub(crate) width: usize,
-    subject: usize,
+    /// `None`: rows stand inside their subject.
+    subject: Option<usize>,
+    subject_column: String,
     as_of: AsOfCell,
-    /// Per item, per field.
-    fields: Vec<Vec<usize>>,
+    /// Items read from this table: place among the mapping's items, and of each field's cell.
+    items: Vec<(usize, Vec<usize>)>,
 }
 
 /// Where a row's as-of date comes from.
 #[derive(Debug, Clone)]
 enum AsOfCell {
+    /// Related rows: the main row says.
+    None,
     Fixed(Date),
     Column { name: String, place: usize },
+}
+
+/// What a main row says by itself.
+#[derive(Debug)]
+pub(crate) struct MainRow {
+    pub(crate) uscc: Uscc,
+    pub(crate) as_of: Date,
+    /// Place among the mapping's items, ascending, and the item.
+    pub(crate) items: Vec<(usize, Item)>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// What a related row says.
+#[derive(Debug)]
+pub(crate) struct RelatedRow {
+    /// `None` where rows stand inside their subject.
+    pub(crate) uscc: Option<Uscc>,
+    /// Place among the mapping's items, and the entry's fields; never empty.
+    pub(crate) entries: Vec<(usize, Map<String, Value>)>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// What is wrong with a row; the adapter adds file and line.
@@ -47,8 +72,12 @@ impl Fault {
 }
 
 impl Layout {
-    /// Finds every mapped column in the header, exactly once.
-    pub(crate) fn new(mapping: &Mapping, header: &[&str]) -> Result<Self, String> {
+    /// Finds every column that is mapped from the main table (`None`) or a related one, exactly once.
+    pub(crate) fn new(
+        mapping: &Mapping,
+        related: Option<usize>,
+        header: &[&str],
+    ) -> Result<Self, String> {
         let place = |column: &str| {
             let mut places = (0..header.len()).filter(|i| header[*i].trim() == column);
             match (places.next(), places.next()) {
@@ -65,35 +94,89 @@ impl Layout {
                 )),
             }
         };
+        let subject = match related {
+            None => Some(mapping.subject.as_str()),
+            Some(index) => mapping.related[index].subject(),
+        };
+        let mut items = Vec::new();
+        for (index, item) in mapping.items.iter().enumerate() {
+            if item.rows.related() == related {
+                let places = item.fields.iter().map(|f| place(&f.column));
+                items.push((index, places.collect::<Result<_, _>>()?));
+            }
+        }
         Ok(Self {
             width: header.len(),
-            subject: place(&mapping.subject)?,
+            subject: subject.map(place).transpose()?,
+            subject_column: subject.unwrap_or_default().to_owned(),
             as_of: match &mapping.as_of {
+                _ if related.is_some() => AsOfCell::None,
                 AsOf::Fixed(date) => AsOfCell::Fixed(*date),
                 AsOf::Column(column) => AsOfCell::Column {
                     name: column.clone(),
                     place: place(column)?,
                 },
             },
-            fields: mapping
-                .items
-                .iter()
-                .map(|item| item.fields.iter().map(|f| place(&f.column)).collect())
-                .collect::<Result<_, _>>()?,
+            items,
         })
     }
 
-    /// Reads a row of exactly `width` cells.
-    pub(crate) fn read(
+    /// Reads a row of exactly `width` cells of the main table. It may have no items: related rows may bring
+    /// some.
+    pub(crate) fn read_main(&self, mapping: &Mapping, cells: &[&str]) -> Result<MainRow, Fault> {
+        let uscc = self.subject(cells)?;
+        let as_of = self.as_of(mapping, cells)?;
+        let (fields, warnings) = self.fields(mapping, cells)?;
+        let mut items = Vec::with_capacity(fields.len());
+        for (index, fields) in fields {
+            let item = Item::new(&mapping.items[index].code, &fields);
+            check_size(&item)?;
+            items.push((index, item));
+        }
+        Ok(MainRow {
+            uscc,
+            as_of,
+            items,
+            warnings,
+        })
+    }
+
+    /// Reads a row of exactly `width` cells of a related table.
+    pub(crate) fn read_related(
         &self,
         mapping: &Mapping,
         cells: &[&str],
-    ) -> Result<(SubjectRecord, Vec<Warning>), Fault> {
-        let uscc = self.subject(mapping, cells)?;
-        let as_of = self.as_of(mapping, cells)?;
+    ) -> Result<RelatedRow, Fault> {
+        let uscc = self.subject.map(|_| self.subject(cells)).transpose()?;
+        let (entries, warnings) = self.fields(mapping, cells)?;
+        if entries.is_empty() {
+            let message = "no mapped column holds a value";
+            return Err(Fault::new(Reason::NoItems, message));
+        }
+        Ok(RelatedRow {
+            uscc,
+            entries,
+            warnings,
+        })
+    }
+
+    /// The fields of each item that has any value.
+    #[allow(clippy::type_complexity, reason = "two lists that are taken apart at once")]
+    fn fields(
+        &self,
+        mapping: &Mapping,
+        cells: &[&str],
+    ) -> Result<(Vec<(usize, Map<String, Value>)>, Vec<Warning>), Fault> {
         let mut warnings = Vec::new();
-        let mut items = Vec::new();
-        for (item, places) in mapping.items.iter().zip(&self.fields) {
+        let mut items = Vec::with_capacity(self.items.len());
+        for (index, places) in &self.items {
+            let item = &mapping.items[*index];
+            let in_main = self.is_main();
+            // An item whose rows are of several kinds in one table: a row without any of its values is
+            // of another kind, and what is required of the item is not required of that row.
+            if !in_main && places.iter().all(|p| is_absent(mapping, cells[*p].trim())) {
+                continue;
+            }
             let mut object = Map::new();
             for (field, place) in item.fields.iter().zip(places) {
                 let value = match value(mapping, field, cells[*place])? {
@@ -111,30 +194,20 @@ impl Layout {
                 };
                 object.insert(field.name.clone(), value);
             }
-            if object.values().all(Value::is_null) {
-                continue;
+            if !object.values().all(Value::is_null) {
+                items.push((*index, object));
             }
-            let item = Item::new(&item.code, &object);
-            if item.canonical.len() > MAX_ITEM_BYTES {
-                let message = format!(
-                    "item {} has {} bytes, at most {MAX_ITEM_BYTES}",
-                    item.code,
-                    item.canonical.len()
-                );
-                return Err(Fault::new(Reason::ItemTooLarge, message));
-            }
-            items.push(item);
         }
-        if items.is_empty() {
-            let message = "no mapped column holds a value";
-            return Err(Fault::new(Reason::NoItems, message));
-        }
-        let record = SubjectRecord { uscc, as_of, items };
-        Ok((record, warnings))
+        Ok((items, warnings))
     }
 
-    fn subject(&self, mapping: &Mapping, cells: &[&str]) -> Result<Uscc, Fault> {
-        clean(cells[self.subject], &mapping.subject)?
+    fn is_main(&self) -> bool {
+        !matches!(self.as_of, AsOfCell::None)
+    }
+
+    fn subject(&self, cells: &[&str]) -> Result<Uscc, Fault> {
+        let cell = self.subject.map_or("", |place| cells[place]);
+        clean(cell, &self.subject_column)?
             .parse()
             .map_err(|e| Fault::new(Reason::from(&e), e.to_string()))
     }
@@ -142,6 +215,8 @@ impl Layout {
     fn as_of(&self, mapping: &Mapping, cells: &[&str]) -> Result<Date, Fault> {
         let (column, place) = match &self.as_of {
             AsOfCell::Fixed(date) => return Ok(*date),
+            // Only the main table's layout is asked.
+            AsOfCell::None => return Ok(Date::MIN),
             AsOfCell::Column { name, place } => (name, *place),
         };
         let cell = clean(cells[place], column)?;
@@ -199,6 +274,16 @@ fn value(mapping: &Mapping, field: &FieldMapping, cell: &str) -> Result<Cell, Fa
             Err(Fault::new(Reason::WrongType, message))
         }
     }
+}
+
+/// Whether an item keeps its limit.
+pub(crate) fn check_size(item: &Item) -> Result<(), Fault> {
+    let bytes = item.canonical.len();
+    if bytes <= MAX_ITEM_BYTES {
+        return Ok(());
+    }
+    let message = format!("item {} has {bytes} bytes, at most {MAX_ITEM_BYTES}", item.code);
+    Err(Fault::new(Reason::ItemTooLarge, message))
 }
 
 /// Without blanks at both ends; control characters are refused, even there.

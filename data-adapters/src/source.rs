@@ -1,11 +1,18 @@
 //! The [`Source`] trait: all that a data-holding node knows about where records lie.
 //!
 //! **Fetch** is asynchronous, because it happens while an order waits and most sources are over a
-//! network; an adapter whose work blocks (CSV: one seek, one line) moves it off the executor itself. It
-//! must be polled inside a tokio runtime.
+//! network; an adapter whose work blocks (files: one seek, one line) moves it off the executor itself. It
+//! must be polled inside a tokio runtime. Dropping it abandons it: what it held (a connection, a permit) is
+//! free again.
 //!
 //! **Scan** is a blocking iterator, because its consumer hashes what it pulls and belongs on a blocking
-//! thread anyway. A network adapter pulls its pages through the runtime handle it was opened with.
+//! thread anyway. Adapters over a network have a thread of their own that does their waiting, so that a scan
+//! may be pulled from anywhere.
+//!
+//! **Live data.** Files are indexed, and a fetch of a file that changed since is refused ([`FetchError::Changed`])
+//! until it was read anew. A database or an interface has no such moment: its fetch reads what is there now, and
+//! whoever compares it with the registered digest sees whether it is what was registered. The holder does
+//! so with every part before it delivers anything.
 //!
 //! Not here: pseudonyms, salts, digests, and whether anyone may ask.
 
@@ -18,6 +25,7 @@ use std::str::FromStr;
 use xinqiao_ledger::uscc::{Uscc, UsccError};
 
 use crate::error::Error;
+use crate::mapping::{Mapping, Rows};
 use crate::record::SubjectRecord;
 
 /// The answer to a fetch, on its way.
@@ -31,7 +39,8 @@ pub type Scan = Box<dyn Iterator<Item = Result<Scanned, Error>> + Send>;
 ///
 /// Contract (checked by [`crate::conformance`]): a scan yields every subject exactly once and reports
 /// every other row; `fetch` of a scanned subject gives the same bytes; two scans of unchanged data give
-/// the same sequence; resuming from any checkpoint gives exactly what followed it.
+/// the same sequence; resuming from any checkpoint gives exactly what followed it. Good related rows give no
+/// step of their own: they are in their subject's record.
 pub trait Source: Send + Sync {
     /// What this source is, for people and for progress bars.
     fn describe(&self) -> Description;
@@ -46,8 +55,9 @@ pub trait Source: Send + Sync {
     /// [`Error::Checkpoint`] when `from` is of other data; whatever keeps the source from being read.
     fn scan(&self, from: Option<&Checkpoint>) -> Result<Scan, Error>;
 
-    /// Takes note of data that changed underneath. Until then `fetch` refuses changed data
-    /// ([`FetchError::Changed`]) rather than serve what was never registered.
+    /// Takes note of data that changed underneath. Until then `fetch` from files refuses changed data
+    /// ([`FetchError::Changed`]) rather than serve what was never registered. A source that is always read
+    /// live checks that tables and columns still are as mapped.
     ///
     /// # Errors
     /// Whatever keeps the source from being read; the earlier state stays in force.
@@ -59,7 +69,7 @@ pub trait Source: Send + Sync {
 pub struct Description {
     /// The name given in the mapping.
     pub name: String,
-    /// Adapter: `csv`.
+    /// Adapter: `csv`, `xlsx`, `postgres`, `mysql` or `http`.
     pub kind: &'static str,
     /// Subjects that can be fetched, when the source knows without a scan.
     pub subjects: Option<u64>,
@@ -69,11 +79,40 @@ pub struct Description {
     pub items: Vec<DescribedItem>,
 }
 
+impl Description {
+    /// What a mapping says of it, without any count.
+    pub(crate) fn of(mapping: &Mapping) -> Self {
+        let items = mapping.items.iter().map(|item| DescribedItem {
+            code: item.code.clone(),
+            is_list: matches!(item.rows, Rows::List { .. }),
+            fields: item
+                .fields
+                .iter()
+                .map(|field| DescribedField {
+                    name: field.name.clone(),
+                    column: field.column.clone(),
+                    kind: field.kind.name(),
+                    required: field.required,
+                })
+                .collect(),
+        });
+        Self {
+            name: mapping.name.clone(),
+            kind: mapping.origin.kind(),
+            subjects: None,
+            bad_rows: None,
+            items: items.collect(),
+        }
+    }
+}
+
 /// One item that a source can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedItem {
     /// Item code of the catalogue.
     pub code: String,
+    /// Whether it is a list of entries.
+    pub is_list: bool,
     /// Its declared fields.
     pub fields: Vec<DescribedField>,
 }
@@ -105,9 +144,10 @@ pub struct Scanned {
 /// A row that gives no record. The message shows shapes, never values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRow {
-    /// File (or table) as the mapping names it.
+    /// File, sheet, table or interface, as the mapping names it.
     pub file: String,
-    /// Line in the file, from 1 (the header's line).
+    /// Line in the file or row of the sheet, from 1 (the header); of a table the row's number, from 1, in the
+    /// order of subjects' codes; of an interface the record's number, from 1, in the order of its pages.
     pub line: u64,
     /// Stable code of what is wrong.
     pub reason: Reason,
@@ -189,8 +229,20 @@ reasons! {
     CellTooLong = "cell_too_long",
     /// The line is over the limit in bytes.
     LineTooLong = "line_too_long",
-    /// One item's canonical form is over its limit in bytes.
+    /// One item's canonical form is over its limit in bytes. Of a list, only the list is left out.
     ItemTooLarge = "item_too_large",
+    /// A list has more entries than the mapping allows; the subject's record goes without that item.
+    TooManyEntries = "too_many_entries",
+    /// A related row is about a subject that has no good row in the main table.
+    UnknownSubject = "unknown_subject",
+    /// The bytes are not of the declared encoding.
+    InvalidEncoding = "invalid_encoding",
+    /// A cell of a workbook holds an error such as `#REF!`.
+    CellError = "cell_error",
+    /// An interface gave a subject after one with a larger code, so nobody can tell whether it came before.
+    OutOfOrder = "out_of_order",
+    /// What stands where a subject or an entry belongs is no JSON object.
+    NotAnObject = "not_an_object",
 }
 
 impl Reason {
@@ -227,7 +279,7 @@ pub struct Checkpoint(String);
 
 impl Checkpoint {
     /// Longest checkpoint, in bytes.
-    pub const MAX_LENGTH: usize = 256;
+    pub const MAX_LENGTH: usize = 4096;
 
     /// For adapters; whoever keeps checkpoints parses them from text.
     pub(crate) fn new(text: String) -> Self {
@@ -271,4 +323,18 @@ pub enum FetchError {
     /// The data cannot be read now; trying again may help.
     #[error("the source is unavailable: {0}")]
     Unavailable(String),
+    /// The source has a row about this subject, and it gives no record.
+    #[error("the source's row about this subject is bad: {reason}: {message}")]
+    Bad {
+        /// Stable code of what is wrong.
+        reason: Reason,
+        /// What is wrong, in shapes.
+        message: String,
+    },
+    /// A table or column that the mapping names is gone or of another type.
+    #[error("the source's tables are not as mapped: {0}")]
+    Schema(String),
+    /// The answer was larger or deeper than the limits allow.
+    #[error("the source's answer is refused: {0}")]
+    Bomb(String),
 }

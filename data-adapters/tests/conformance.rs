@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use xinqiao_data_adapters::conformance::{Expectations, run};
 use xinqiao_data_adapters::generate::{Generated, generate};
 use xinqiao_data_adapters::{
-    Checkpoint, CsvSource, Description, Error, FetchError, Fetching, Mapping, Scan, Scanned, Source,
+    Checkpoint, FileSource, Description, Error, FetchError, Fetching, Mapping, Scan, Scanned, Source,
 };
 use xinqiao_ledger::uscc::Uscc;
 
@@ -57,7 +57,7 @@ fn every_generated_source_conforms() {
 
 /// A good adapter with one fault.
 struct Broken {
-    good: CsvSource,
+    good: FileSource,
     fault: Fault,
     scans: AtomicUsize,
 }
@@ -147,7 +147,7 @@ impl Source for Broken {
 
 fn verdict(mapping: &Path, expectations: &Expectations, fault: Fault) -> Option<&'static str> {
     let broken = Broken {
-        good: CsvSource::open(Mapping::read(mapping).expect("mapping")).expect("opens"),
+        good: FileSource::open(Mapping::read(mapping).expect("mapping")).expect("opens"),
         fault,
         scans: AtomicUsize::new(0),
     };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use xinqiao_data_adapters::check::{CheckOptions, check};
 use xinqiao_data_adapters::generate::write_enterprise_mapping;
-use xinqiao_data_adapters::{CsvSource, Mapping, Reason, Source as _};
+use xinqiao_data_adapters::{FileSource, Mapping, Reason, Source as _};
 use xinqiao_ledger::uscc::Uscc;
 
 const PROVINCES: [&str; 5] = ["shanghai", "jiangsu", "zhejiang", "anhui", "guangdong"];
@@ -120,7 +120,7 @@ fn fifty_thousand_rows_are_accounted_for() {
 fn any_real_row_is_fetched_as_it_was_scanned() {
     let Some(folder) = data() else { return };
     let dir = tempfile::tempdir().expect("folder");
-    let source = CsvSource::open(mapping(dir.path(), &files(&folder))).expect("opens");
+    let source = FileSource::open(mapping(dir.path(), &files(&folder))).expect("opens");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .build()
         .expect("a runtime starts");

@@ -35,7 +35,9 @@ fn a_good_mapping_says_what_it_says() {
     assert_eq!(mapping.name, "jiangsu-register");
     assert_eq!(mapping.absent, ["", "N/A", "-"]);
     assert!(matches!(&mapping.as_of, AsOf::Fixed(date) if date.to_string() == "2026-06-30"));
-    let Origin::Csv { files, .. } = &mapping.origin;
+    let Origin::Csv { files, .. } = &mapping.origin else {
+        panic!("it is of CSV files");
+    };
     let paths: Vec<_> = files.iter().map(|f| f.path.to_str()).collect();
     assert_eq!(
         paths,
@@ -127,7 +129,7 @@ fn every_fault_is_named_with_line_and_field() {
             "1 to 32",
         ),
         ("\"csv\"", "\"excel\"", 3, "source.kind", "csv"),
-        ("\"utf-8\"", "\"gbk\"", 5, "source.encoding", "utf-8"),
+        ("\"utf-8\"", "\"big5\"", 5, "source.encoding", "gb18030"),
         (
             "[\"a.csv\", \"sub/b.csv\"]",
             "[]",

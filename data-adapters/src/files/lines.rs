@@ -8,6 +8,7 @@ use std::io::{self, BufRead, Read as _};
 
 use csv_core::{ReadRecordResult, Terminator};
 
+use crate::mapping::Encoding;
 use crate::row::Fault;
 use crate::source::Reason;
 
@@ -107,6 +108,7 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<u64> {
 
 /// Splits lines into cells; keeps its buffers between lines.
 pub(super) struct Splitter {
+    encoding: Encoding,
     core: csv_core::Reader,
     input: Vec<u8>,
     output: Vec<u8>,
@@ -114,8 +116,9 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(encoding: Encoding) -> Self {
         Self {
+            encoding,
             core: csv_core::ReaderBuilder::new()
                 .terminator(Terminator::Any(b'\n'))
                 .build(),
@@ -131,15 +134,32 @@ impl Splitter {
             let message = "the line holds a NUL byte: is the file UTF-16, or binary?";
             return Err(Fault::new(Reason::Nul, message));
         }
-        if let Err(e) = std::str::from_utf8(line) {
-            let message = format!(
-                "byte {} of the line is not UTF-8: is the file GBK?",
-                e.valid_up_to() + 1
-            );
-            return Err(Fault::new(Reason::InvalidUtf8, message));
-        }
         self.input.clear();
-        self.input.extend_from_slice(line);
+        match self.encoding {
+            Encoding::Utf8 => {
+                if let Err(e) = std::str::from_utf8(line) {
+                    let message = format!(
+                        "byte {} of the line is not UTF-8: is the file GBK? (encoding = \"gb18030\")",
+                        e.valid_up_to() + 1
+                    );
+                    return Err(Fault::new(Reason::InvalidUtf8, message));
+                }
+                self.input.extend_from_slice(line);
+            }
+            // No byte of a character is a line end, a comma or a quote, so lines are cut before and cells
+            // after decoding.
+            Encoding::Gb18030 => {
+                let decoded = encoding_rs::GB18030
+                    .decode_without_bom_handling_and_without_replacement(line);
+                let Some(text) = decoded else {
+                    let message = "the line is not GB 18030: is the file UTF-8?";
+                    return Err(Fault::new(Reason::InvalidEncoding, message));
+                };
+                // The byte order mark of a first line; nowhere else is it at the start of a cell.
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                self.input.extend_from_slice(text.as_bytes());
+            }
+        }
         self.input.push(b'\n');
         self.output
             .resize(self.input.len().max(self.output.len()), 0);
@@ -238,8 +258,25 @@ mod tests {
     }
 
     #[test]
+    fn gb18030_is_read_strictly() {
+        let mut splitter = Splitter::new(Encoding::Gb18030);
+        for (line, wanted) in [
+            (&b"\xc6\xf3\xd2\xb5,x"[..], Ok(vec!["企业", "x"])),
+            // Four bytes: beyond GBK. Second bytes that look like ASCII punctuation.
+            (b"\x95\x32\x82\x36,\x81\x5c\x81\x7c", Ok(vec!["𠀀", "乗亅"])),
+            (b"\x84\x31\x95\x33\xc6\xf3,\"a,b\"", Ok(vec!["企", "a,b"])),
+            ("企业".as_bytes(), Ok(vec!["浼佷笟"])),
+            (b"a\xff,b", Err(Reason::InvalidEncoding)),
+            (b"a,\xc6", Err(Reason::InvalidEncoding)),
+        ] {
+            let got = splitter.split(line, 99).map_err(|fault| fault.reason);
+            assert_eq!(got, wanted, "{line:02x?}");
+        }
+    }
+
+    #[test]
     fn one_bad_line_leaves_the_next_alone() {
-        let mut splitter = Splitter::new();
+        let mut splitter = Splitter::new(Encoding::Utf8);
         let many = ",".repeat(MAX_CELLS);
         for (line, wanted) in [
             (&b"a,b"[..], Ok(vec!["a", "b"])),

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
+use xinqiao_ledger::uscc::Uscc;
 
 use crate::mapping::{ItemMapping, Mapping, Order, Rows};
 use crate::number::Decimal;
@@ -32,6 +33,7 @@ struct Entry {
 
 /// A subject's record, and what was left out of it.
 pub(crate) struct Assembled {
+    pub(crate) uscc: Uscc,
     pub(crate) record: Result<SubjectRecord, Fault>,
     pub(crate) warnings: Vec<Warning>,
     /// Items that the record goes without.
@@ -84,6 +86,7 @@ impl Collected {
 
     /// Makes the record of a main row and its related rows.
     pub(crate) fn assemble(mut self, mapping: &Mapping, main: MainRow) -> Assembled {
+        let uscc = main.uscc;
         let mut items = main.items;
         let mut left_out = Vec::new();
         for (index, mut entries) in self.items.into_iter().enumerate() {
@@ -133,12 +136,13 @@ impl Collected {
             Err(Fault::new(Reason::NoItems, message))
         } else {
             Ok(SubjectRecord {
-                uscc: main.uscc,
+                uscc,
                 as_of: main.as_of,
                 items: items.into_iter().map(|(_, item)| item).collect(),
             })
         };
         Assembled {
+            uscc,
             record,
             warnings,
             left_out,

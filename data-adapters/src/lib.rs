@@ -17,6 +17,8 @@ pub mod conformance;
 mod error;
 mod files;
 pub mod generate;
+mod http;
+mod json;
 pub mod mapping;
 mod mask;
 mod number;
@@ -31,6 +33,7 @@ mod workers;
 
 pub use error::{Error, MappingError};
 pub use files::FileSource;
+pub use http::HttpSource;
 pub use mapping::Mapping;
 pub use mask::mask;
 pub use record::{Item, MAX_ITEM_BYTES, SubjectRecord};
@@ -77,6 +80,6 @@ pub fn open_with(mapping: Mapping, options: &OpenOptions) -> Result<Box<dyn Sour
         mapping::Origin::Postgres(_) | mapping::Origin::MySql(_) => {
             Ok(Box::new(SqlSource::open(mapping, options)?))
         }
-        mapping::Origin::Http(_) => Err(Error::Unavailable("http is not there yet".to_owned())),
+        mapping::Origin::Http(_) => Ok(Box::new(HttpSource::open(mapping, options)?)),
     }
 }

@@ -1,0 +1,5 @@
+//! Every adapter against the real thing: one set of records, one conformance suite.
+
+mod csv;
+mod data;
+mod sql;

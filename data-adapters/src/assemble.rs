@@ -66,7 +66,9 @@ impl Collected {
             let kept = &mut self.items[index];
             match &item.rows {
                 // A list over its limit is left out whole, so what is beyond is only counted.
-                Rows::List { max_entries, .. } if self.counts[index] <= *max_entries => kept.push(entry),
+                Rows::List { max_entries, .. } if self.counts[index] <= *max_entries => {
+                    kept.push(entry)
+                }
                 Rows::List { .. } => kept.clear(),
                 Rows::Latest { by, .. } => {
                     let later = kept.first().is_none_or(|best| {
@@ -168,7 +170,11 @@ fn compare(a: &Entry, b: &Entry, item: &ItemMapping, field: usize, descending: b
         (_, Value::Null) => Ordering::Less,
         (a, b) => {
             let ordering = compare_values(&item.fields[field].kind, &a, &b);
-            if descending { ordering.reverse() } else { ordering }
+            if descending {
+                ordering.reverse()
+            } else {
+                ordering
+            }
         }
     }
 }

@@ -53,8 +53,14 @@ pub struct CheckReport {
 pub struct ItemReport {
     /// Item code.
     pub code: String,
+    /// Whether it is a list.
+    pub is_list: bool,
     /// Subjects that have it.
     pub subjects: u64,
+    /// Entries of all its lists; of a record as many as subjects.
+    pub entries: u64,
+    /// Entries of its longest list.
+    pub longest: u64,
     /// Its fields.
     pub fields: Vec<FieldReport>,
 }
@@ -68,11 +74,11 @@ pub struct FieldReport {
     pub column: String,
     /// Its type.
     pub kind: &'static str,
-    /// Subjects where it has a value.
+    /// Subjects where it has a value; of a list, entries.
     pub filled: u64,
     /// Subjects where a value was there and could not be read.
     pub unreadable: u64,
-    /// Different shapes of canonical values, see [`crate::mask()`].
+    /// Different shapes of canonical values, see [`crate::mask()`]; harmless where a spreadsheet reads them.
     pub samples: Vec<String>,
     /// Different shapes of unreadable values.
     pub unreadable_samples: Vec<String>,
@@ -95,14 +101,18 @@ impl CheckReport {
 /// # Errors
 /// Whatever keeps the source from being read.
 pub fn check(mapping: Mapping, options: &CheckOptions) -> Result<CheckReport, Error> {
-    check_source(crate::open(mapping)?.as_ref(), options)
+    check_source(crate::open(mapping)?.as_ref(), options, &mut |_| {})
 }
 
-/// Reads all of an open source.
+/// Reads all of an open source. `progress` is told what was counted, after every row.
 ///
 /// # Errors
 /// Whatever breaks the scan off.
-pub fn check_source(source: &dyn Source, options: &CheckOptions) -> Result<CheckReport, Error> {
+pub fn check_source(
+    source: &dyn Source,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(&CheckReport),
+) -> Result<CheckReport, Error> {
     let mut report = CheckReport::empty(&source.describe());
     let mut seen = BTreeSet::new();
     for step in source.scan(None)? {
@@ -130,10 +140,11 @@ pub fn check_source(source: &dyn Source, options: &CheckOptions) -> Result<Check
                 if field.unreadable_samples.len() < options.samples
                     && seen.insert((warning.item, warning.field, warning.shape.clone()))
                 {
-                    field.unreadable_samples.push(warning.shape);
+                    field.unreadable_samples.push(harmless(warning.shape));
                 }
             }
         }
+        progress(&report);
     }
     Ok(report)
 }
@@ -142,7 +153,10 @@ impl CheckReport {
     fn empty(description: &Description) -> Self {
         let items = description.items.iter().map(|item| ItemReport {
             code: item.code.clone(),
+            is_list: item.is_list,
             subjects: 0,
+            entries: 0,
+            longest: 0,
             fields: item
                 .fields
                 .iter()
@@ -184,6 +198,21 @@ impl ItemReport {
         let Ok(object) = serde_json::from_slice::<Map<String, Value>>(canonical) else {
             return;
         };
+        if !self.is_list {
+            self.entries += 1;
+            self.add_fields(&object, options);
+            return;
+        }
+        let entries = object.get("entries").and_then(Value::as_array);
+        let entries = entries.map_or(&[][..], Vec::as_slice);
+        self.entries += entries.len() as u64;
+        self.longest = self.longest.max(entries.len() as u64);
+        for entry in entries.iter().filter_map(Value::as_object) {
+            self.add_fields(entry, options);
+        }
+    }
+
+    fn add_fields(&mut self, object: &Map<String, Value>, options: &CheckOptions) {
         for field in &mut self.fields {
             let shape = match object.get(&field.name) {
                 None | Some(Value::Null) => continue,
@@ -196,9 +225,42 @@ impl ItemReport {
                 Some(other) => mask(&other.to_string()),
             };
             field.filled += 1;
-            if field.samples.len() < options.samples && !field.samples.contains(&shape) {
-                field.samples.push(shape);
+            if field.samples.len() < options.samples {
+                let shape = harmless(shape);
+                if !field.samples.contains(&shape) {
+                    field.samples.push(shape);
+                }
             }
+        }
+    }
+}
+
+/// Reports are pasted into spreadsheets, and those run what begins like a formula: such a shape gets an
+/// apostrophe in front. A negative number is none.
+fn harmless(shape: String) -> String {
+    let formula = match shape.strip_prefix('-') {
+        Some(rest) => !rest.starts_with(['9', '.']),
+        None => shape.starts_with(['=', '+', '@']),
+    };
+    if formula { format!("'{shape}") } else { shape }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn what_begins_like_a_formula_is_shown_as_text() {
+        for (shape, wanted) in [
+            ("=xxx|' /X xxxx'!X9", "'=xxx|' /X xxxx'!X9"),
+            ("+99", "'+99"),
+            ("@XXX(9)", "'@XXX(9)"),
+            ("-99.9", "-99.9"),
+            ("-X9", "'-X9"),
+            ("字字", "字字"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(shape.to_owned()), wanted);
         }
     }
 }

@@ -238,7 +238,13 @@ fn resumable(source: &dyn Source, steps: &[Scanned]) -> Held {
 }
 
 fn foreign_checkpoints(source: &dyn Source) -> Held {
-    for text in ["0", "csv2::::::", "csv2:0000000000000000:0:1:2:0", "~", "postgres1-0:AAAA"] {
+    for text in [
+        "0",
+        "csv2::::::",
+        "csv2:0000000000000000:0:1:2:0",
+        "~",
+        "postgres1-0:AAAA",
+    ] {
         let Ok(checkpoint) = text.parse::<Checkpoint>() else {
             continue;
         };

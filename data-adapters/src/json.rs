@@ -72,10 +72,9 @@ pub(crate) fn parse(text: &[u8], limits: Limits) -> Result<Json, JsonError> {
 impl Json {
     /// What a JSON pointer (RFC 6901) points at.
     pub(crate) fn at(&self, pointer: &str) -> Option<&Self> {
-        pointer
-            .split('/')
-            .skip(1)
-            .try_fold(self, |value, token| value.step(&token.replace("~1", "/").replace("~0", "~")))
+        pointer.split('/').skip(1).try_fold(self, |value, token| {
+            value.step(&token.replace("~1", "/").replace("~0", "~"))
+        })
     }
 
     /// A member's name, or a JSON pointer where it begins with `/`.
@@ -89,7 +88,10 @@ impl Json {
 
     fn step(&self, token: &str) -> Option<&Self> {
         match self {
-            Self::Object(members) => members.iter().find(|(name, _)| name == token).map(|(_, v)| v),
+            Self::Object(members) => members
+                .iter()
+                .find(|(name, _)| name == token)
+                .map(|(_, v)| v),
             Self::Array(values) => {
                 let plain = token == "0" || !token.starts_with(['0', '+']);
                 plain.then(|| values.get(token.parse::<usize>().ok()?))?
@@ -277,9 +279,8 @@ impl Parser<'_> {
                 .iter()
                 .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
                 .ok_or_else(|| self.syntax())?;
-            let piece = std::str::from_utf8(&rest[..plain]).map_err(|e| {
-                JsonError::Syntax(self.at + e.valid_up_to() + 1)
-            })?;
+            let piece = std::str::from_utf8(&rest[..plain])
+                .map_err(|e| JsonError::Syntax(self.at + e.valid_up_to() + 1))?;
             text.push_str(piece);
             self.at += plain;
             match self.peek() {
@@ -382,9 +383,17 @@ mod tests {
             (b"1 x", JsonError::Syntax(3)),
             (b"{\"a\":1,\"a\":2}", JsonError::Duplicate(14)),
             (b"[[[[[1]]]]]", JsonError::Depth(4)),
-            (b"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", JsonError::Values(20)),
+            (
+                b"[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]",
+                JsonError::Values(20),
+            ),
         ] {
-            assert_eq!(parse(text, LIMITS), Err(wanted), "{}", String::from_utf8_lossy(text));
+            assert_eq!(
+                parse(text, LIMITS),
+                Err(wanted),
+                "{}",
+                String::from_utf8_lossy(text)
+            );
         }
     }
 

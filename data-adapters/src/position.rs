@@ -38,7 +38,11 @@ impl Sealer {
         let mut bytes = tag.to_vec();
         bytes.extend_from_slice(position);
         self.apply_keystream(tag, &mut bytes[TAG_BYTES..]);
-        Checkpoint::new(format!("{}:{}", self.context, URL_SAFE_NO_PAD.encode(bytes)))
+        Checkpoint::new(format!(
+            "{}:{}",
+            self.context,
+            URL_SAFE_NO_PAD.encode(bytes)
+        ))
     }
 
     pub(crate) fn open(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
@@ -49,7 +53,9 @@ impl Sealer {
             return Err(refused("it is not of this kind of source"));
         };
         if context != self.context {
-            return Err(refused("it is of another source, or the mapping changed since"));
+            return Err(refused(
+                "it is of another source, or the mapping changed since",
+            ));
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
         let Some((tag, sealed)) = bytes.split_first_chunk::<TAG_BYTES>() else {
@@ -109,7 +115,11 @@ mod tests {
             assert_eq!(one.open(&sealed).expect("it opens"), text.as_bytes());
             assert!(!sealed.as_str().contains("M000100Y"));
             assert!(sealed.as_str().parse::<Checkpoint>().is_ok());
-            assert_eq!(one.seal(text.as_bytes()), sealed, "the same position, the same text");
+            assert_eq!(
+                one.seal(text.as_bytes()),
+                sealed,
+                "the same position, the same text"
+            );
         }
     }
 
@@ -125,7 +135,11 @@ mod tests {
     fn what_is_of_another_key_source_or_damaged_is_refused() {
         let one = sealer(1, "pg1-00");
         let good = one.seal(b"91350100M000100Y43");
-        for other in [sealer(2, "pg1-00"), sealer(1, "pg1-01"), sealer(1, "my1-00")] {
+        for other in [
+            sealer(2, "pg1-00"),
+            sealer(1, "pg1-01"),
+            sealer(1, "my1-00"),
+        ] {
             assert!(matches!(other.open(&good), Err(Error::Checkpoint { .. })));
         }
         let (_, text) = good.as_str().split_once(':').expect("two parts");

@@ -32,7 +32,10 @@ enum AsOfCell {
     /// Related rows: the main row says.
     None,
     Fixed(Date),
-    Column { name: String, place: usize },
+    Column {
+        name: String,
+        place: usize,
+    },
 }
 
 /// What a main row says by itself.
@@ -161,7 +164,10 @@ impl Layout {
     }
 
     /// The fields of each item that has any value.
-    #[allow(clippy::type_complexity, reason = "two lists that are taken apart at once")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "two lists that are taken apart at once"
+    )]
     fn fields(
         &self,
         mapping: &Mapping,
@@ -282,7 +288,10 @@ pub(crate) fn check_size(item: &Item) -> Result<(), Fault> {
     if bytes <= MAX_ITEM_BYTES {
         return Ok(());
     }
-    let message = format!("item {} has {bytes} bytes, at most {MAX_ITEM_BYTES}", item.code);
+    let message = format!(
+        "item {} has {bytes} bytes, at most {MAX_ITEM_BYTES}",
+        item.code
+    );
     Err(Fault::new(Reason::ItemTooLarge, message))
 }
 

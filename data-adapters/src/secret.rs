@@ -40,7 +40,9 @@ impl SecretPlace {
         if secret.is_empty() || text.len() as u64 > MAX_SECRET_BYTES {
             return Err(Error::Secret {
                 place: self.to_string(),
-                message: format!("holds a secret of 1 to {MAX_SECRET_BYTES} bytes on its first line"),
+                message: format!(
+                    "holds a secret of 1 to {MAX_SECRET_BYTES} bytes on its first line"
+                ),
             });
         }
         Ok(SecretString::from(secret))

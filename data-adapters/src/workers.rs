@@ -52,7 +52,11 @@ impl Workers {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Working<T> {
-        let runtime = self.0.0.as_ref().expect("it is there until the last clone is dropped");
+        let runtime = self
+            .0
+            .0
+            .as_ref()
+            .expect("it is there until the last clone is dropped");
         Working(runtime.spawn(work))
     }
 
@@ -61,8 +65,7 @@ impl Workers {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        futures::executor::block_on(self.spawn(work).result())
-            .unwrap_or_else(|| Err(broke_off()))
+        futures::executor::block_on(self.spawn(work).result()).unwrap_or_else(|| Err(broke_off()))
     }
 
     /// Begins a scan that `produce` feeds.
@@ -128,7 +131,11 @@ impl Steps {
     /// Waits while nobody pulls.
     pub(crate) async fn push(&mut self, step: Scanned) {
         if let Ok(record) = &step.row {
-            self.bytes += record.items.iter().map(|i| i.canonical.len()).sum::<usize>();
+            self.bytes += record
+                .items
+                .iter()
+                .map(|i| i.canonical.len())
+                .sum::<usize>();
         }
         self.batch.push(step);
         if self.batch.len() >= BATCH_STEPS || self.bytes >= BATCH_BYTES {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use xinqiao_data_adapters::conformance::{Expectations, run};
 use xinqiao_data_adapters::generate::{Generated, generate};
 use xinqiao_data_adapters::{
-    Checkpoint, FileSource, Description, Error, FetchError, Fetching, Mapping, Scan, Scanned, Source,
+    Checkpoint, Description, Error, FetchError, Fetching, FileSource, Mapping, Scan, Scanned,
+    Source,
 };
 use xinqiao_ledger::uscc::Uscc;
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use xinqiao_data_adapters::check::{CheckOptions, check};
 use xinqiao_data_adapters::conformance::{self, Expectations};
 use xinqiao_data_adapters::{
-    BadRow, Checkpoint, FileSource, Error, FetchError, Mapping, Reason, Scanned, Source,
+    BadRow, Checkpoint, Error, FetchError, FileSource, Mapping, Reason, Scanned, Source,
 };
 use xinqiao_ledger::uscc::Uscc;
 

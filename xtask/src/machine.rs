@@ -38,6 +38,19 @@ impl Machine {
             .find(|file| is_executable(file))
     }
 
+    /// Whether there is an executable at this path from the root.
+    pub(crate) fn has_executable(&self, path: &str) -> bool {
+        is_executable(&self.root.join(path))
+    }
+
+    /// Whether PostgreSQL's server is there: Debian keeps it off `PATH`, in a folder a version.
+    pub(crate) fn has_postgresql(&self) -> bool {
+        self.program("initdb").is_some()
+            || entries(&self.root.join("usr/lib/postgresql"))
+                .iter()
+                .any(|version| is_executable(&version.join("bin/initdb")))
+    }
+
     /// Whether bindgen will find libclang, and libclang its own headers: without the latter (Debian's
     /// `libclang1` alone) the build fails late, with "'stddef.h' file not found".
     pub(crate) fn has_libclang(&self) -> bool {

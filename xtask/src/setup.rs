@@ -69,6 +69,24 @@ const REQUIREMENTS: &[Requirement] = &[
         present: |machine| machine.program("faketime").is_some(),
     },
     Requirement {
+        what: "PostgreSQL",
+        why: "tests start a server of their own and read from it",
+        packages: &["postgresql"],
+        purpose: Purpose::Test,
+        present: Machine::has_postgresql,
+    },
+    Requirement {
+        what: "MariaDB",
+        why: "tests start a server of their own and read from it",
+        packages: &["mariadb-server-core", "mariadb-client-core"],
+        purpose: Purpose::Test,
+        present: |machine| {
+            let server = machine.program("mariadbd").is_some()
+                || machine.has_executable("usr/sbin/mariadbd");
+            server && machine.program("mariadb").is_some()
+        },
+    },
+    Requirement {
         what: "Python 3.10 or newer with venv",
         why: "an unmodified gRPC client in Python queries the product; buf comes the same way",
         packages: &["python3", "python3-venv"],
@@ -311,10 +329,20 @@ mod tests {
         check(
             &["cc", "c++"],
             Purpose::Test,
-            &["libclang-dev", "clang", "openssl", "faketime"],
+            &[
+                "libclang-dev",
+                "clang",
+                "openssl",
+                "faketime",
+                "postgresql",
+                "mariadb-server-core",
+                "mariadb-client-core",
+            ],
         );
         check(
-            &["cc", "c++", "openssl", "faketime"],
+            &[
+                "cc", "c++", "openssl", "faketime", "initdb", "mariadbd", "mariadb",
+            ],
             Purpose::Check,
             &["libclang-dev", "clang"],
         );

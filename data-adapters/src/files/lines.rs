@@ -149,8 +149,8 @@ impl Splitter {
             // No byte of a character is a line end, a comma or a quote, so lines are cut before and cells
             // after decoding.
             Encoding::Gb18030 => {
-                let decoded = encoding_rs::GB18030
-                    .decode_without_bom_handling_and_without_replacement(line);
+                let decoded =
+                    encoding_rs::GB18030.decode_without_bom_handling_and_without_replacement(line);
                 let Some(text) = decoded else {
                     let message = "the line is not GB 18030: is the file UTF-8?";
                     return Err(Fault::new(Reason::InvalidEncoding, message));

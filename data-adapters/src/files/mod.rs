@@ -316,7 +316,10 @@ fn read_header(
         return Err(bad("the file is empty; a header is expected".to_owned()));
     };
     let Some(bytes) = line.bytes else {
-        return Err(bad(format!("the header is longer than {} bytes", limits.line)));
+        return Err(bad(format!(
+            "the header is longer than {} bytes",
+            limits.line
+        )));
     };
     let mut splitter = Splitter::new(limits.encoding);
     let header = match splitter.split(bytes, limits.cell) {

@@ -110,7 +110,10 @@ impl Guard<'_> {
     }
 
     fn unreadable(&self, what: impl std::fmt::Display) -> Error {
-        header(&self.file.path, format!("this workbook cannot be read: {what}"))
+        header(
+            &self.file.path,
+            format!("this workbook cannot be read: {what}"),
+        )
     }
 
     /// Unpacks every part into nothing, and stops where it comes to too much: what an archive says of its
@@ -124,7 +127,9 @@ impl Guard<'_> {
         }
         let mut declared: u64 = 0;
         for index in 0..archive.len() {
-            let part = archive.by_index_raw(index).map_err(|e| self.unreadable(e))?;
+            let part = archive
+                .by_index_raw(index)
+                .map_err(|e| self.unreadable(e))?;
             declared = declared.saturating_add(part.size());
         }
         if declared > self.most {
@@ -137,11 +142,16 @@ impl Guard<'_> {
         let mut buffer = vec![0; 64 * 1024];
         for index in 0..archive.len() {
             let mut part = archive.by_index(index).map_err(|e| self.unreadable(e))?;
-            let name = part.name().map_err(|e| self.unreadable(e))?.to_ascii_lowercase();
+            let name = part
+                .name()
+                .map_err(|e| self.unreadable(e))?
+                .to_ascii_lowercase();
             let shared = name.ends_with("sharedstrings.xml");
             let most = match () {
                 () if shared => MAX_SHARED_BYTES,
-                () if name.starts_with("xl/worksheets/") || name.starts_with("xl/media/") => u64::MAX,
+                () if name.starts_with("xl/worksheets/") || name.starts_with("xl/media/") => {
+                    u64::MAX
+                }
                 () => MAX_OTHER_BYTES,
             };
             let (mut size, mut strings) = (0, Occurrences::new(b"<si"));
@@ -314,7 +324,9 @@ impl Copy<'_> {
             _ => self.begin(number)?,
         }
         if column >= MAX_COLUMNS {
-            return Err(self.guard.unreadable("a row is wider than the format knows"));
+            return Err(self
+                .guard
+                .unreadable("a row is wider than the format knows"));
         }
         let Some(text) = text else {
             return Ok(());
@@ -422,7 +434,10 @@ fn without_time(text: String) -> String {
 }
 
 /// A spooled row: its number, and its cells or what is wrong with one.
-#[allow(clippy::type_complexity, reason = "the row's number is known where its cells are bad")]
+#[allow(
+    clippy::type_complexity,
+    reason = "the row's number is known where its cells are bad"
+)]
 pub(super) fn read_spooled(
     line: &[u8],
     max_cell_bytes: usize,
@@ -439,7 +454,10 @@ pub(super) fn read_spooled(
         match cell.split_at_checked(1) {
             Some(("t", text)) if text.len() > max_cell_bytes => Err(Fault::new(
                 Reason::CellTooLong,
-                format!("mapped cell {} has more than {max_cell_bytes} bytes", index + 1),
+                format!(
+                    "mapped cell {} has more than {max_cell_bytes} bytes",
+                    index + 1
+                ),
             )),
             Some(("t", text)) => Ok(text.to_owned()),
             Some((_, error)) => Err(Fault::new(

@@ -278,7 +278,9 @@ impl RowReader {
         let mut lines = Lines::new(input, self.limits.line, place.offset, line_number);
         let path = &indexed.file.path;
         let outcome = match lines.next().map_err(Error::io(path))? {
-            Some(line) => read_line(mapping, self.limits, indexed, &mut self.splitter, &line).1.ok(),
+            Some(line) => read_line(mapping, self.limits, indexed, &mut self.splitter, &line)
+                .1
+                .ok(),
             None => None,
         };
         outcome.ok_or_else(|| Error::Changed { path: path.clone() })

@@ -80,7 +80,9 @@ impl Requests {
                 Err(Tried::Again { why, after }) => (why, after.unwrap_or(pause)),
             };
             if Instant::now() + wait >= deadline {
-                return Err(Failure::Unavailable(format!("{why}, and deadline_ms is over")));
+                return Err(Failure::Unavailable(format!(
+                    "{why}, and deadline_ms is over"
+                )));
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -98,15 +100,24 @@ impl Requests {
     async fn ask(&self, url: &Url) -> Result<Answer, Tried> {
         let request = self.client.get(url.clone()).headers(self.headers.clone());
         let mut response = request.send().await.map_err(|e| {
-            again(if e.is_connect() { "no connection can be made" } else { "the connection broke off" })
+            again(if e.is_connect() {
+                "no connection can be made"
+            } else {
+                "the connection broke off"
+            })
         })?;
         let status = response.status();
         let failed = |message: String| Err(Tried::Failed(Failure::Unavailable(message)));
         match status {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Tried::Failed(Failure::NotThere)),
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                return Err(Tried::Failed(Failure::NotThere));
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                return failed(format!("the interface refuses who we are ({})", status.as_u16()));
+                return failed(format!(
+                    "the interface refuses who we are ({})",
+                    status.as_u16()
+                ));
             }
             status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
                 return Err(Tried::Again {
@@ -121,7 +132,10 @@ impl Requests {
             let message = format!("a body of more than {most} bytes");
             Tried::Failed(Failure::Bomb(message))
         };
-        if response.content_length().is_some_and(|length| length > most as u64) {
+        if response
+            .content_length()
+            .is_some_and(|length| length > most as u64)
+        {
             return Err(too_long());
         }
         let mut body = Vec::new();
@@ -170,7 +184,13 @@ fn again(why: &str) -> Tried {
 
 /// Seconds; a date would need a clock that agrees with the server's, and our own pauses do as well.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds))
 }
 

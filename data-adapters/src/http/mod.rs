@@ -79,7 +79,12 @@ impl HttpSource {
                 related.push((pointer.clone(), layout));
             }
         }
-        let shown = endpoint.scan_url.split('?').next().unwrap_or_default().to_owned();
+        let shown = endpoint
+            .scan_url
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let context = format!("http1-{:016x}", mapping.fingerprint);
         let key = options.checkpoint_key.unwrap_or_else(rand::random);
         let workers = Workers::new(&mapping.name)?;
@@ -109,7 +114,9 @@ impl Source for HttpSource {
         let work = self.workers.spawn(async move { shared.fetch(&uscc).await });
         Box::pin(async move {
             work.result().await.unwrap_or_else(|| {
-                Err(FetchError::Unavailable("the reading task broke off".to_owned()))
+                Err(FetchError::Unavailable(
+                    "the reading task broke off".to_owned(),
+                ))
             })
         })
     }
@@ -138,17 +145,20 @@ type Step = (Result<SubjectRecord, BadRow>, Vec<Warning>);
 
 impl Shared {
     async fn get(&self, url: &Url) -> Result<client::Answer, Error> {
-        self.requests.get(url).await.map_err(|failure| match failure {
-            Failure::Bomb(message) => Error::Bomb {
-                place: self.shown.clone(),
-                message,
-            },
-            Failure::Unavailable(message) => Error::Unavailable(message),
-            Failure::NotThere => Error::Schema {
-                table: self.shown.clone(),
-                message: "there is nothing at this address".to_owned(),
-            },
-        })
+        self.requests
+            .get(url)
+            .await
+            .map_err(|failure| match failure {
+                Failure::Bomb(message) => Error::Bomb {
+                    place: self.shown.clone(),
+                    message,
+                },
+                Failure::Unavailable(message) => Error::Unavailable(message),
+                Failure::NotThere => Error::Schema {
+                    table: self.shown.clone(),
+                    message: "there is nothing at this address".to_owned(),
+                },
+            })
     }
 
     fn records<'j>(&self, body: &'j Json) -> Result<&'j [Json], Error> {
@@ -169,13 +179,20 @@ impl Shared {
             .await
             .map_err(|_| unavailable("the source was closed"))?;
         // A code is of letters and digits: it needs no escaping, wherever in the address it goes.
-        let url = self.endpoint.fetch_url.replace(SUBJECT_PLACE, uscc.expose());
+        let url = self
+            .endpoint
+            .fetch_url
+            .replace(SUBJECT_PLACE, uscc.expose());
         let url = Url::parse(&url).map_err(|_| unavailable("fetch_url is no address"))?;
-        let answer = self.requests.get(&url).await.map_err(|failure| match failure {
-            Failure::NotThere => FetchError::NotFound,
-            Failure::Bomb(message) => FetchError::Bomb(message),
-            Failure::Unavailable(message) => FetchError::Unavailable(message),
-        })?;
+        let answer = self
+            .requests
+            .get(&url)
+            .await
+            .map_err(|failure| match failure {
+                Failure::NotThere => FetchError::NotFound,
+                Failure::Bomb(message) => FetchError::Bomb(message),
+                Failure::Unavailable(message) => FetchError::Unavailable(message),
+            })?;
         let record = match answer.body.at(&self.endpoint.record) {
             None | Some(Json::Null) => return Err(FetchError::NotFound),
             Some(record) => record,
@@ -203,7 +220,10 @@ impl Shared {
         loop {
             let answer = self.get(&position.page.url(&self.endpoint)?).await?;
             let records = self.records(&answer.body)?;
-            let next = position.page.next(paging, &answer)?.filter(|_| !records.is_empty());
+            let next = position
+                .page
+                .next(paging, &answer)?
+                .filter(|_| !records.is_empty());
             let done = usize::try_from(position.records).unwrap_or(usize::MAX);
             for record in records.iter().skip(done) {
                 self.steps(record, &mut position, &mut out).await;

@@ -93,7 +93,8 @@ impl Page {
         let mut url = Url::parse(&endpoint.scan_url).map_err(|_| bad())?;
         match (self, &endpoint.paging) {
             (Self::Number(number), Paging::Page { parameter, .. }) => {
-                url.query_pairs_mut().append_pair(parameter, &number.to_string());
+                url.query_pairs_mut()
+                    .append_pair(parameter, &number.to_string());
             }
             (Self::Next(cursor), Paging::Cursor { parameter, .. }) => {
                 url.query_pairs_mut().append_pair(parameter, cursor);
@@ -194,8 +195,14 @@ mod tests {
     #[test]
     fn the_next_link_is_found_among_others() {
         for (value, wanted) in [
-            ("<https://a/b?page=2>; rel=\"next\"", Some("https://a/b?page=2")),
-            ("<https://a/1>; rel=prev, </p/3>; title=\"x\"; rel=next", Some("/p/3")),
+            (
+                "<https://a/b?page=2>; rel=\"next\"",
+                Some("https://a/b?page=2"),
+            ),
+            (
+                "<https://a/1>; rel=prev, </p/3>; title=\"x\"; rel=next",
+                Some("/p/3"),
+            ),
             ("<https://a/1>; rel=\"last next\"", Some("https://a/1")),
             ("<https://a/1>; rel=\"last\"", None),
             ("nonsense", None),

@@ -56,7 +56,10 @@ impl Checker<'_> {
         let Some(from) = from else {
             let stray = [
                 ("list", item.list.as_ref().map(|list| list.span().start)),
-                ("latest_by", item.latest_by.as_ref().map(|by| by.span().start)),
+                (
+                    "latest_by",
+                    item.latest_by.as_ref().map(|by| by.span().start),
+                ),
                 ("order_by", item.order_by.as_ref().map(|by| by.span().start)),
                 (
                     "max_entries",
@@ -85,7 +88,10 @@ impl Checker<'_> {
             (false, Some(by)) => {
                 for (key, place) in [
                     ("order_by", item.order_by.as_ref().map(|o| o.span().start)),
-                    ("max_entries", item.max_entries.as_ref().map(|m| m.span().start)),
+                    (
+                        "max_entries",
+                        item.max_entries.as_ref().map(|m| m.span().start),
+                    ),
                 ] {
                     if let Some(place) = place {
                         let message = "goes with `list = true`";
@@ -249,7 +255,12 @@ impl Checker<'_> {
     }
 
     /// `snake_case` ASCII that starts with a letter.
-    pub(super) fn snake(&self, field: &str, name: &Spanned<String>, most: usize) -> Checked<String> {
+    pub(super) fn snake(
+        &self,
+        field: &str,
+        name: &Spanned<String>,
+        most: usize,
+    ) -> Checked<String> {
         let text = name.get_ref();
         let fits = (1..=most).contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_lowercase())

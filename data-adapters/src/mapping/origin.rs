@@ -7,7 +7,9 @@ use std::time::Duration;
 use toml::Spanned;
 use url::Url;
 
-use super::raw::{Checked, Checker, RawAuth, RawDatabase, RawHttp, RawPaging, RawRelated, RawSource};
+use super::raw::{
+    Checked, Checker, RawAuth, RawDatabase, RawHttp, RawPaging, RawRelated, RawSource,
+};
 use super::{
     Auth, DataFile, Database, Encoding, Endpoint, MAX_FILES, MAX_RELATED, Origin, Paging, Related,
     RelatedPlace, TableName,
@@ -383,7 +385,9 @@ impl Checker<'_> {
             return refuse("this is no URL");
         };
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return refuse("holds no user or password: those go into `auth`, from a file or variable");
+            return refuse(
+                "holds no user or password: those go into `auth`, from a file or variable",
+            );
         }
         match parsed.scheme() {
             "https" => Ok(()),
@@ -399,7 +403,11 @@ impl Checker<'_> {
     fn auth(&self, auth: &Spanned<RawAuth>) -> Checked<Auth> {
         let raw = auth.get_ref();
         let at = |key: &str| format!("source.http.auth.{key}");
-        let bearer = self.secret(&at("bearer"), raw.bearer_file.as_ref(), raw.bearer_env.as_ref())?;
+        let bearer = self.secret(
+            &at("bearer"),
+            raw.bearer_file.as_ref(),
+            raw.bearer_env.as_ref(),
+        )?;
         let password = self.secret(
             &at("password"),
             raw.password_file.as_ref(),
@@ -447,7 +455,8 @@ impl Checker<'_> {
         let parameter = || match &raw.parameter {
             Some(parameter) => {
                 let name = parameter.get_ref();
-                let fits = (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
+                let fits =
+                    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
                 if !fits {
                     let message = "a query parameter has 1 to 64 visible ASCII characters";
                     return self.refuse(&at("parameter"), parameter, message);
@@ -484,7 +493,11 @@ impl Checker<'_> {
         origin: &Origin,
     ) -> Checked<Vec<Related>> {
         if let Some(table) = related.get(MAX_RELATED) {
-            return self.refuse("related", table, format!("at most {MAX_RELATED} related tables"));
+            return self.refuse(
+                "related",
+                table,
+                format!("at most {MAX_RELATED} related tables"),
+            );
         }
         let mut names = BTreeSet::new();
         let mut checked = Vec::new();

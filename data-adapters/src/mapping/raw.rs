@@ -185,7 +185,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Checked<Mapping> {
 }
 
 impl Checker<'_> {
-    pub(super) fn fault(&self, field: &str, offset: usize, message: impl Into<String>) -> MappingError {
+    pub(super) fn fault(
+        &self,
+        field: &str,
+        offset: usize,
+        message: impl Into<String>,
+    ) -> MappingError {
         let before = &self.text[..self.text.floor_char_boundary(offset)];
         MappingError {
             path: self.path.to_owned(),
@@ -196,7 +201,12 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn refuse<T, U>(&self, field: &str, at: &Spanned<U>, message: impl Into<String>) -> Checked<T> {
+    pub(super) fn refuse<T, U>(
+        &self,
+        field: &str,
+        at: &Spanned<U>,
+        message: impl Into<String>,
+    ) -> Checked<T> {
         Err(self.fault(field, at.span().start, message))
     }
 

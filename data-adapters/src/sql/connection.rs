@@ -67,7 +67,10 @@ impl Options {
     ) -> Result<Self, Error> {
         let bad = |_| Error::Secret {
             place: database.url.to_string(),
-            message: format!("holds no URL of the form {}://user:password@host/database", dialect.name()),
+            message: format!(
+                "holds no URL of the form {}://user:password@host/database",
+                dialect.name()
+            ),
         };
         let (options, safe) = match dialect {
             Dialect::Postgres => {
@@ -75,10 +78,13 @@ impl Options {
                     .map_err(bad)?
                     .application_name("xinqiao")
                     .disable_statement_logging();
-                let verified =
-                    matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+                let verified = matches!(
+                    options.get_ssl_mode(),
+                    PgSslMode::VerifyCa | PgSslMode::VerifyFull
+                );
                 let host = options.get_host();
-                let near = options.get_socket().is_some() || host.starts_with('/') || is_local(host);
+                let near =
+                    options.get_socket().is_some() || host.starts_with('/') || is_local(host);
                 (Self::Postgres(options), verified || near)
             }
             Dialect::MySql => {
@@ -125,7 +131,9 @@ impl Options {
         };
         match tokio::time::timeout(patience, connect).await {
             Ok(connected) => connected.map_err(|e| failure(&e)),
-            Err(_) => Err(Failure::Unavailable("the database does not answer".to_owned())),
+            Err(_) => Err(Failure::Unavailable(
+                "the database does not answer".to_owned(),
+            )),
         }
     }
 
@@ -164,7 +172,9 @@ async fn prepare_postgres(
         "SET default_transaction_read_only = on; SET statement_timeout = {limit}; \
          SET DateStyle = 'ISO, YMD'; SET TIME ZONE INTERVAL '{TIME_ZONE}' HOUR TO MINUTE"
     );
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(live).await?;
+    sqlx::raw_sql(AssertSqlSafe(statements))
+        .execute(live)
+        .await?;
     Ok(())
 }
 
@@ -187,7 +197,9 @@ async fn prepare_mysql(
         // Who registers slowly lets the server wait; that is no fault.
         "SET SESSION net_write_timeout = 86400".to_owned(),
     ] {
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *live).await?;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *live)
+            .await?;
     }
     Ok(())
 }
@@ -325,15 +337,16 @@ fn failure(error: &sqlx::Error) -> Failure {
                 "57014" | "70100" => Failure::Unavailable(
                     "the database took longer than statement_timeout_ms allows".to_owned(),
                 ),
-                "28P01" | "28000" => {
-                    Failure::Unavailable(format!("the database refuses this user or password ({code})"))
-                }
+                "28P01" | "28000" => Failure::Unavailable(format!(
+                    "the database refuses this user or password ({code})"
+                )),
                 _ => Failure::Unavailable(format!("the database reports an error ({code})")),
             }
         }
-        sqlx::Error::Io(error) => {
-            Failure::Unavailable(format!("the connection to the database broke off: {}", error.kind()))
-        }
+        sqlx::Error::Io(error) => Failure::Unavailable(format!(
+            "the connection to the database broke off: {}",
+            error.kind()
+        )),
         sqlx::Error::Tls(_) => {
             Failure::Unavailable("no TLS connection to the database can be made".to_owned())
         }

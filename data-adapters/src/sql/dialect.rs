@@ -44,7 +44,7 @@ impl Column {
     }
 
     /// Whether its values hold a time of day.
-    fn is_moment(&self) -> bool {
+    pub(super) fn is_moment(&self) -> bool {
         self.type_name.starts_with("timestamp") || self.type_name == "datetime"
     }
 }
@@ -72,21 +72,17 @@ impl Dialect {
         }
     }
 
-    /// A cell as text, cut behind `most` characters and one more.
-    pub(super) fn cell(self, column: &Column, date_only: bool, most: usize) -> String {
+    /// A cell as text, cut behind `most` characters and one more. Nothing else is done to it here: what a
+    /// database makes of a value that is no date, say, differs, and may be no value at all.
+    pub(super) fn cell(self, column: &Column, most: usize) -> String {
         let name = self.quote(&column.name);
-        let date = date_only && column.is_moment();
         let most = most.saturating_add(1);
         match self {
-            Self::Postgres if date => format!("left({name}::date::text, {most})"),
             Self::Postgres if column.type_name == "money" => {
                 format!("left({name}::numeric::text, {most})")
             }
             Self::Postgres => format!("left({name}::text, {most})"),
-            Self::MySql => {
-                let value = if date { format!("CAST({name} AS DATE)") } else { name };
-                format!("LEFT(CONVERT(CAST({value} AS CHAR) USING utf8mb4), {most})")
-            }
+            Self::MySql => format!("LEFT(CONVERT(CAST({name} AS CHAR) USING utf8mb4), {most})"),
         }
     }
 
@@ -117,7 +113,13 @@ impl Dialect {
     }
 
     /// All rows in the order of codes, then of all cells; from a code on where one is bound. First comes the key.
-    pub(super) fn scan(self, table: &str, subject: &str, cells: &[String], resumed: bool) -> String {
+    pub(super) fn scan(
+        self,
+        table: &str,
+        subject: &str,
+        cells: &[String],
+        resumed: bool,
+    ) -> String {
         let key = self.key(subject);
         let from = if resumed {
             let (left, right) = (self.bytes_of(&key), self.bytes_of(self.parameter()));
@@ -149,7 +151,9 @@ impl Dialect {
             Self::MySql => "?",
         };
         let name = match self {
-            Self::Postgres if !["text", "varchar", "bpchar"].contains(&subject.type_name.as_str()) => {
+            Self::Postgres
+                if !["text", "varchar", "bpchar"].contains(&subject.type_name.as_str()) =>
+            {
                 format!("{name}::text")
             }
             _ => name,
@@ -197,13 +201,13 @@ mod tests {
     fn statements_are_these() {
         let pg = Dialect::Postgres;
         let cells = [
-            pg.cell(&column("code", "bpchar", "S"), false, 9),
-            pg.cell(&column("day", "timestamptz", "D"), true, 9),
+            pg.cell(&column("code", "bpchar", "S"), 9),
+            pg.cell(&column("day", "timestamptz", "D"), 9),
         ];
         assert_eq!(
             pg.scan("\"t\"", "code", &cells, true),
             "SELECT left(coalesce(\"code\"::text, ''), 24), left(\"code\"::text, 10), \
-             left(\"day\"::date::text, 10) FROM \"t\" \
+             left(\"day\"::text, 10) FROM \"t\" \
              WHERE convert_to(left(coalesce(\"code\"::text, ''), 24), 'UTF8') >= \
              convert_to($1::text, 'UTF8') \
              ORDER BY convert_to(left(coalesce(\"code\"::text, ''), 24), 'UTF8'), 2, 3"
@@ -211,15 +215,15 @@ mod tests {
         assert_eq!(
             pg.fetch("\"t\"", &column("code", "bpchar", "S"), &cells, Some(7)),
             "SELECT left(coalesce(\"code\"::text, ''), 24), left(\"code\"::text, 10), \
-             left(\"day\"::date::text, 10) FROM \"t\" WHERE \"code\" = $1::text::bpchar \
+             left(\"day\"::text, 10) FROM \"t\" WHERE \"code\" = $1::text::bpchar \
              ORDER BY 1, 2, 3 LIMIT 7"
         );
         let my = Dialect::MySql;
-        let cells = [my.cell(&column("day", "datetime", ""), true, 9)];
+        let cells = [my.cell(&column("day", "datetime", ""), 9)];
         assert_eq!(
             my.fetch("`t`", &column("code", "varchar", ""), &cells, None),
             "SELECT LEFT(COALESCE(CONVERT(CAST(`code` AS CHAR) USING utf8mb4), ''), 24), \
-             LEFT(CONVERT(CAST(CAST(`day` AS DATE) AS CHAR) USING utf8mb4), 10) FROM `t` \
+             LEFT(CONVERT(CAST(`day` AS CHAR) USING utf8mb4), 10) FROM `t` \
              WHERE `code` = ? ORDER BY 1, 2"
         );
     }
@@ -238,7 +242,11 @@ mod tests {
             (Dialect::MySql, "longblob", "", false),
             (Dialect::MySql, "varbinary", "", false),
         ] {
-            assert_eq!(column("c", name, category).is_readable(dialect), readable, "{name}");
+            assert_eq!(
+                column("c", name, category).is_readable(dialect),
+                readable,
+                "{name}"
+            );
         }
     }
 }

@@ -22,9 +22,7 @@ use crate::mapping::{Database, Mapping, Origin, RelatedPlace, TableName};
 use crate::position::Sealer;
 use crate::record::SubjectRecord;
 use crate::row::{Fault, Layout, MainRow};
-use crate::source::{
-    Checkpoint, Description, FetchError, Fetching, Reason, Scan, Source,
-};
+use crate::source::{Checkpoint, Description, FetchError, Fetching, Reason, Scan, Source};
 use crate::workers::Workers;
 use connection::{Cell, Failure, Live, Options, Pool};
 use dialect::{Column, Dialect};
@@ -64,12 +62,19 @@ struct TablePlan {
     subject: Column,
     /// What is selected besides the key, the subject's code first.
     cells: Vec<String>,
+    /// By cell: whether it is a moment of which only the day counts.
+    dates: Vec<bool>,
     layout: Layout,
 }
 
 impl std::fmt::Debug for SqlSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SqlSource({}, {})", self.shared.dialect.name(), self.shared.mapping.name)
+        write!(
+            f,
+            "SqlSource({}, {})",
+            self.shared.dialect.name(),
+            self.shared.mapping.name
+        )
     }
 }
 
@@ -122,7 +127,9 @@ impl Source for SqlSource {
         let work = self.workers.spawn(async move { shared.fetch(&uscc).await });
         Box::pin(async move {
             work.result().await.unwrap_or_else(|| {
-                Err(FetchError::Unavailable("the reading task broke off".to_owned()))
+                Err(FetchError::Unavailable(
+                    "the reading task broke off".to_owned(),
+                ))
             })
         })
     }
@@ -166,7 +173,8 @@ impl Plan {
         database: &Database,
         live: &mut Live,
     ) -> Result<Self, Error> {
-        let mut tables = vec![table(mapping, dialect, database, live, None, &database.table).await?];
+        let mut tables =
+            vec![table(mapping, dialect, database, live, None, &database.table).await?];
         for (index, related) in mapping.related.iter().enumerate() {
             if let RelatedPlace::Table { table: name, .. } = &related.place {
                 tables.push(table(mapping, dialect, database, live, Some(index), name).await?);
@@ -193,7 +201,9 @@ async fn table(
         .await
         .map_err(|failure| failure.into_error(&shown))?;
     if columns.is_empty() {
-        return Err(schema("there is no such table or view, or the role may not see it".to_owned()));
+        return Err(schema(
+            "there is no such table or view, or the role may not see it".to_owned(),
+        ));
     }
     if !database.allow_writable_role {
         let writable = rights(dialect, live, name)
@@ -212,24 +222,30 @@ async fn table(
         let Some(column) = columns.iter().find(|column| column.name == *wanted) else {
             let names: Vec<&str> = columns.iter().take(64).map(|c| c.name.as_str()).collect();
             let names = names.join(", ");
-            return Err(schema(format!("there is no column {wanted:?}; the columns are: {names}")));
+            return Err(schema(format!(
+                "there is no column {wanted:?}; the columns are: {names}"
+            )));
         };
         if !column.is_readable(dialect) {
             let type_name = &column.type_name;
-            return Err(schema(format!("column {wanted:?} is of type {type_name}, which is no text")));
+            return Err(schema(format!(
+                "column {wanted:?} is of type {type_name}, which is no text"
+            )));
         }
         found.push(column.clone());
     }
     let cells = found
         .iter()
-        .map(|column| {
-            let date = mapping.only_dates(related, &column.name);
-            dialect.cell(column, date, database.max_cell_bytes)
-        })
+        .map(|column| dialect.cell(column, database.max_cell_bytes))
+        .collect();
+    let dates = found
+        .iter()
+        .map(|column| column.is_moment() && mapping.only_dates(related, &column.name))
         .collect();
     Ok(TablePlan {
         table: dialect.table(name),
         cells,
+        dates,
         layout: Layout::new(mapping, related, &mapped).map_err(schema)?,
         // The subject's column is the first one.
         subject: found.swap_remove(0),
@@ -299,10 +315,14 @@ async fn rights(
                  ) p WHERE p.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER', 'CREATE') \
                  AND p.grantee = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', \
                  SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') LIMIT 1";
-            live.all(statement, &[&schema, &schema, &name.table]).await?
+            live.all(statement, &[&schema, &schema, &name.table])
+                .await?
         }
     };
-    Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()))
+    Ok(rows
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().next()))
 }
 
 impl Shared {
@@ -317,7 +337,9 @@ impl Shared {
         let several = plan.tables.len() > 1;
         if several {
             for statement in self.dialect.begin() {
-                live.execute((*statement).to_owned()).await.map_err(refusal)?;
+                live.execute((*statement).to_owned())
+                    .await
+                    .map_err(refusal)?;
             }
         }
         let answer = self.fetch_rows(&plan, &mut live, uscc).await;
@@ -338,12 +360,14 @@ impl Shared {
         let main = self.fetch_main(&plan.tables[0], live, uscc).await?;
         let mut collected = Collected::new(mapping);
         for table in &plan.tables[1..] {
-            let statement = self.dialect.fetch(&table.table, &table.subject, &table.cells, None);
+            let statement = self
+                .dialect
+                .fetch(&table.table, &table.subject, &table.cells, None);
             let mut rows = live.rows(statement, vec![uscc.expose().to_owned()]);
             while let Some(row) = rows.next().await {
                 let row = row.map_err(refusal)?;
                 // Bad ones are reported by scans.
-                let read = cells(&row, &self.database, uscc.expose())
+                let read = cells(&row, table, &self.database, uscc.expose())
                     .and_then(|cells| table.layout.read_related(mapping, &cells));
                 if let Ok(row) = read
                     && row.uscc == Some(*uscc)
@@ -363,14 +387,16 @@ impl Shared {
         uscc: &Uscc,
     ) -> Result<MainRow, FetchError> {
         let most = Some(MAIN_ROWS);
-        let statement = self.dialect.fetch(&table.table, &table.subject, &table.cells, most);
+        let statement = self
+            .dialect
+            .fetch(&table.table, &table.subject, &table.cells, most);
         let mut rows = live.rows(statement, vec![uscc.expose().to_owned()]);
         let mut first = None;
         let mut fault = None;
         // All rows are taken, so that the connection is ready for what comes next.
         while let Some(row) = rows.next().await {
             let row = row.map_err(refusal)?;
-            let read = cells(&row, &self.database, uscc.expose())
+            let read = cells(&row, table, &self.database, uscc.expose())
                 .and_then(|cells| read_main(&self.mapping, &table.layout, &cells));
             match read {
                 Ok(main) if main.uscc == *uscc => first = first.or(Some(main)),
@@ -405,13 +431,21 @@ fn bad(fault: &Fault) -> FetchError {
 fn read_main(mapping: &Mapping, layout: &Layout, cells: &[&str]) -> Result<MainRow, Fault> {
     let main = layout.read_main(mapping, cells)?;
     if main.items.is_empty() && mapping.related.is_empty() {
-        return Err(Fault::new(Reason::NoItems, "no mapped column holds a value"));
+        return Err(Fault::new(
+            Reason::NoItems,
+            "no mapped column holds a value",
+        ));
     }
     Ok(main)
 }
 
 /// The text cells of a row whose first cell is its key. `key` is the code that they are to be about.
-fn cells<'r>(row: &'r [Cell], database: &Database, key: &str) -> Result<Vec<&'r str>, Fault> {
+fn cells<'r>(
+    row: &'r [Cell],
+    table: &TablePlan,
+    database: &Database,
+    key: &str,
+) -> Result<Vec<&'r str>, Fault> {
     let mut cells = Vec::with_capacity(row.len());
     for (index, cell) in row.iter().enumerate().skip(1) {
         let text = match cell {
@@ -430,11 +464,33 @@ fn cells<'r>(row: &'r [Cell], database: &Database, key: &str) -> Result<Vec<&'r 
             let message = format!("mapped column {index} holds a NUL");
             return Err(Fault::new(Reason::Nul, message));
         }
-        cells.push(text);
+        let day = table.dates.get(index - 1).is_some_and(|date| *date);
+        cells.push(if day { day_of(text) } else { text });
     }
     // Elsewhere blanks around a code are harmless; here a fetch by the code would not find the row.
-    if cells.first().is_some_and(|code| code.trim() != *code && code.trim() == key.trim()) {
-        return Err(Fault::new(Reason::UsccLength, "there are blanks around the code"));
+    if cells
+        .first()
+        .is_some_and(|code| code.trim() != *code && code.trim() == key.trim())
+    {
+        return Err(Fault::new(
+            Reason::UsccLength,
+            "there are blanks around the code",
+        ));
     }
     Ok(cells)
+}
+
+/// The day of a moment as both databases write it: `2026-01-02 10:11:12`, perhaps with a fraction and an offset.
+fn day_of(text: &str) -> &str {
+    match text.split_at_checked(10) {
+        Some((day, time))
+            if time.starts_with(' ')
+                && time[1..]
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || b":.+-".contains(&b)) =>
+        {
+            day
+        }
+        _ => text,
+    }
 }

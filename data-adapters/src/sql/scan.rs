@@ -103,19 +103,20 @@ impl Drop for TableRows {
 }
 
 impl TableRows {
-    fn begin(
-        shared: &Shared,
-        table: &TablePlan,
-        mut live: Live,
-        from: Option<&Position>,
-    ) -> Self {
-        let statement =
-            shared.dialect.scan(&table.table, &table.subject.name, &table.cells, from.is_some());
+    fn begin(shared: &Shared, table: &TablePlan, mut live: Live, from: Option<&Position>) -> Self {
+        let statement = shared.dialect.scan(
+            &table.table,
+            &table.subject.name,
+            &table.cells,
+            from.is_some(),
+        );
         let values = from.iter().map(|position| position.key.clone()).collect();
         let stall = shared.database.stall_timeout;
         let (sender, receiver) = mpsc::channel(2);
         let task = tokio::spawn(async move {
-            let failed = send_rows(&mut live, statement, values, stall, &sender).await.err();
+            let failed = send_rows(&mut live, statement, values, stall, &sender)
+                .await
+                .err();
             if let Some(failure) = failed {
                 let _ = sender.send(Err(failure)).await;
             } else {
@@ -189,7 +190,12 @@ async fn send_rows(
         };
         bytes += cells
             .iter()
-            .map(|cell| cell.as_ref().ok().and_then(Option::as_ref).map_or(0, String::len))
+            .map(|cell| {
+                cell.as_ref()
+                    .ok()
+                    .and_then(Option::as_ref)
+                    .map_or(0, String::len)
+            })
             .sum::<usize>();
         batch.push(KeyedRow { key, cells });
         if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
@@ -276,8 +282,13 @@ pub(super) async fn run(
         let mut collected = Collected::new(&shared.mapping);
         for index in 1..tables.len() {
             let table = (&plan.tables[index], &mut tables[index], &mut rows[index]);
-            related_rows(&mut group, table, main.as_ref().map(|(main, _)| main), &mut collected)
-                .await?;
+            related_rows(
+                &mut group,
+                table,
+                main.as_ref().map(|(main, _)| main),
+                &mut collected,
+            )
+            .await?;
         }
         if let Some((main, line)) = main {
             let assembled = collected.assemble(&shared.mapping, main);
@@ -309,7 +320,7 @@ async fn main_rows(
             break;
         };
         *count += 1;
-        let read = cells(&row.cells, &group.shared.database, &key)
+        let read = cells(&row.cells, plan, &group.shared.database, &key)
             .and_then(|cells| read_main(&group.shared.mapping, &plan.layout, &cells));
         match (read, &main) {
             (Err(fault), _) => group.bad(&plan.shown, *count, fault).await,
@@ -337,7 +348,7 @@ async fn related_rows(
             break;
         };
         *count += 1;
-        let read = cells(&row.cells, &group.shared.database, &key)
+        let read = cells(&row.cells, plan, &group.shared.database, &key)
             .and_then(|cells| plan.layout.read_related(&group.shared.mapping, &cells));
         match read {
             Err(fault) => group.bad(&plan.shown, *count, fault).await,
@@ -373,7 +384,9 @@ async fn open(
         begin(shared.dialect, &mut live).await.map_err(failed)?;
         if shared.dialect == Dialect::Postgres && plans.len() > 1 {
             if first {
-                snapshot = export_snapshot(shared.dialect, &mut live).await.map_err(failed)?;
+                snapshot = export_snapshot(shared.dialect, &mut live)
+                    .await
+                    .map_err(failed)?;
             } else if let Some(snapshot) = &snapshot {
                 let statement = format!("SET TRANSACTION SNAPSHOT '{snapshot}'");
                 live.execute(statement).await.map_err(failed)?;
@@ -399,7 +412,10 @@ async fn begin(dialect: Dialect, live: &mut Live) -> Result<(), Failure> {
 async fn export_snapshot(dialect: Dialect, live: &mut Live) -> Result<Option<String>, Failure> {
     match live.all("SELECT pg_export_snapshot()", &[]).await {
         Ok(rows) => {
-            let name = rows.into_iter().next().and_then(|row| row.into_iter().next());
+            let name = rows
+                .into_iter()
+                .next()
+                .and_then(|row| row.into_iter().next());
             // It is put between quotes: nothing but what such names are made of may be in it.
             Ok(name.filter(|name| name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')))
         }

@@ -27,7 +27,13 @@ impl MariaDb {
         let dir = folder(user);
         let mut init = command(&tool("mariadb-install-db"), user, false);
         init.args(["--no-defaults", "--auth-root-authentication-method=normal"])
-            .args(["--skip-test-db", "--skip-name-resolve"])
+            .args([
+                "--skip-test-db",
+                "--skip-name-resolve",
+                "--innodb-use-native-aio=0",
+            ])
+            .args(["--innodb-buffer-pool-size=16M", "--verbose"])
+            .arg(format!("--tmpdir={}", dir.path().display()))
             .arg(format!("--datadir={}", dir.path().join("data").display()))
             .current_dir(dir.path());
         run(init, "mariadb-install-db");
@@ -57,8 +63,17 @@ impl MariaDb {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         let mut server = command(&tool("mariadbd"), self.user, true);
         server
-            .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-log-bin"])
-            .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"])
+            .args([
+                "--no-defaults",
+                "--bind-address=127.0.0.1",
+                "--skip-log-bin",
+            ])
+            .args([
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-buffer-pool-size=32M",
+            ])
+            .arg("--innodb-use-native-aio=0")
+            .arg(format!("--tmpdir={}", self.dir.path().display()))
             .args(["--skip-name-resolve", "--character-set-server=utf8mb4"])
             .arg(format!("--datadir={}", path("data")))
             .arg(format!("--socket={}", path("socket")))
@@ -94,7 +109,11 @@ impl MariaDb {
     /// When one fails.
     pub fn sql(&self, statements: &str) -> String {
         let mut client = self.client();
-        client.args(["--skip-column-names", "--default-character-set=utf8mb4", "xinqiao"]);
+        client.args([
+            "--skip-column-names",
+            "--default-character-set=utf8mb4",
+            "xinqiao",
+        ]);
         feed(client, statements, "mariadb")
     }
 

@@ -29,10 +29,14 @@ impl Postgres {
         let user = User::for_server(&["postgres"]);
         let dir = folder(user);
         let mut init = command(&tool("initdb"), user, false);
-        init.args(["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8"])
-            .args(["--locale=C.UTF-8", "--no-sync", "-U", ADMIN, "-D"])
-            .arg(dir.path().join("data"))
-            .current_dir(dir.path());
+        init.args([
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--encoding=UTF8",
+        ])
+        .args(["--locale=C.UTF-8", "--no-sync", "-U", ADMIN, "-D"])
+        .arg(dir.path().join("data"))
+        .current_dir(dir.path());
         run(init, "initdb");
         let mut server = Self {
             dir,
@@ -61,7 +65,12 @@ impl Postgres {
             .arg(self.dir.path().join("data"))
             .arg("-k")
             .arg(self.dir.path())
-            .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-c",
+                "listen_addresses=127.0.0.1",
+            ])
             .args(["-c", "fsync=off", "-c", "max_connections=50"])
             .current_dir(self.dir.path())
             .stdout(Stdio::null())
@@ -106,13 +115,18 @@ impl Postgres {
     /// The URL of a connection over loopback.
     #[must_use]
     pub fn url(&self, user: &str, password: &str) -> String {
-        format!("postgres://{user}:{password}@127.0.0.1:{}/xinqiao", self.port)
+        format!(
+            "postgres://{user}:{password}@127.0.0.1:{}/xinqiao",
+            self.port
+        )
     }
 
     fn client(&self, name: &str, database: &str) -> Command {
         let mut client = Command::new(tool(name));
         client.args(["-X", "-q", "-A", "-t", "-U", ADMIN, "-d", database, "-h"]);
-        client.arg(self.dir.path()).args(["-p", &self.port.to_string()]);
+        client
+            .arg(self.dir.path())
+            .args(["-p", &self.port.to_string()]);
         client
     }
 

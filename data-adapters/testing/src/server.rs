@@ -55,7 +55,9 @@ pub(crate) fn program(name: &str, folders: &[PathBuf]) -> PathBuf {
         .chain(folders.iter().cloned())
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
-        .unwrap_or_else(|| panic!("there is no {name}: run `cargo xtask setup`, or `cargo xtask test`"))
+        .unwrap_or_else(|| {
+            panic!("there is no {name}: run `cargo xtask setup`, or `cargo xtask test`")
+        })
 }
 
 /// A port that is free now.
@@ -87,9 +89,20 @@ pub(crate) fn command(program: &Path, user: Option<User>, lives: bool) -> Comman
     if lives {
         command.arg("--pdeathsig=KILL");
     }
-    command.arg("--no-new-privs").arg("--").arg(program).stdin(Stdio::null());
+    command
+        .arg("--no-new-privs")
+        .arg("--")
+        .arg(program)
+        .stdin(Stdio::null());
     // What the tests' environment says to clients is not meant for these.
-    for name in ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGDATA", "PGOPTIONS"] {
+    for name in [
+        "PGHOST",
+        "PGPORT",
+        "PGUSER",
+        "PGDATABASE",
+        "PGDATA",
+        "PGOPTIONS",
+    ] {
         command.env_remove(name);
     }
     command.env("LC_ALL", "C.UTF-8");
@@ -98,7 +111,9 @@ pub(crate) fn command(program: &Path, user: Option<User>, lives: bool) -> Comman
 
 /// Runs a command to its end, which must be good.
 pub(crate) fn run(mut command: Command, what: &str) -> String {
-    let output = command.output().unwrap_or_else(|e| panic!("{what} cannot be started: {e}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{what} cannot be started: {e}"));
     assert!(
         output.status.success(),
         "{what} failed: {}\n{}",

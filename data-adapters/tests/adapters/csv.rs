@@ -76,8 +76,13 @@ fn csv_files_with_related_ones_conform() {
 #[test]
 fn files_in_gb18030_conform_and_say_the_same() {
     let data = data(false);
-    let head = HEAD.replace("subject = \"code\"\nas_of", "encoding = \"gb18030\"\nsubject = \"code\"\nas_of");
-    let opened = open(&data, &head, |text| encoding_rs::GB18030.encode(text).0.into_owned());
+    let head = HEAD.replace(
+        "subject = \"code\"\nas_of",
+        "encoding = \"gb18030\"\nsubject = \"code\"\nas_of",
+    );
+    let opened = open(&data, &head, |text| {
+        encoding_rs::GB18030.encode(text).0.into_owned()
+    });
     conforms(opened.source.as_ref(), &data);
 }
 
@@ -121,7 +126,10 @@ fn a_related_file_that_changed_is_not_served_before_it_was_read_anew() {
     let text = fs::read_to_string(&path).expect("it was written");
     fs::write(&path, text + "\n\n").expect("written");
     let fetched = block_on(opened.source.fetch(&uscc(11)));
-    assert!(matches!(fetched, Err(FetchError::Changed { .. })), "{fetched:?}");
+    assert!(
+        matches!(fetched, Err(FetchError::Changed { .. })),
+        "{fetched:?}"
+    );
     opened.source.refresh().expect("it reads");
     assert!(block_on(opened.source.fetch(&uscc(11))).is_ok());
 }

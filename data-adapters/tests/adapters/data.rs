@@ -104,7 +104,11 @@ pub(crate) fn data(nested: bool) -> Data {
                 code.expose().to_owned(),
                 format!("股东{}", (index * 7 + 3) % 5),
                 format!("{paid}.50"),
-                if index == 1 { String::new() } else { "2019-12-31".to_owned() },
+                if index == 1 {
+                    String::new()
+                } else {
+                    "2019-12-31".to_owned()
+                },
             ]);
         }
         if (1..=5).contains(&count) {
@@ -112,7 +116,11 @@ pub(crate) fn data(nested: bool) -> Data {
         }
         for index in 0..number % 3 {
             let year = [2019, 2024][index as usize];
-            years.push([code.expose().to_owned(), year.to_string(), format!("{number}.{year}")]);
+            years.push([
+                code.expose().to_owned(),
+                year.to_string(),
+                format!("{number}.{year}"),
+            ]);
         }
         if number % 3 > 0 {
             items.push("annual_report".to_owned());
@@ -120,9 +128,30 @@ pub(crate) fn data(nested: bool) -> Data {
         subjects.insert(code, items);
     }
     // One of each fault.
-    main.push(texts([uscc(5).expose(), "2026-06-30", "又一个", "", "1", "1"]));
-    main.push(texts([uscc(101).expose(), "2026-06-30", "a", "", MARKER, ""]));
-    main.push(texts([uscc(102).expose(), "2026-06-30", "a\tMARKER77", "", "1", ""]));
+    main.push(texts([
+        uscc(5).expose(),
+        "2026-06-30",
+        "又一个",
+        "",
+        "1",
+        "1",
+    ]));
+    main.push(texts([
+        uscc(101).expose(),
+        "2026-06-30",
+        "a",
+        "",
+        MARKER,
+        "",
+    ]));
+    main.push(texts([
+        uscc(102).expose(),
+        "2026-06-30",
+        "a\tMARKER77",
+        "",
+        "1",
+        "",
+    ]));
     main.push(texts([uscc(103).expose(), "2026-06-30", "", "", "1", ""]));
     main.push(texts([MARKER, "2026-06-30", "a", "", "1", ""]));
     main.sort_by(|a, b| a[0].cmp(&b[0]));

@@ -2,4 +2,7 @@
 
 mod csv;
 mod data;
+mod http;
+mod peer;
 mod sql;
+mod xlsx;

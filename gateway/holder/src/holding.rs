@@ -241,7 +241,12 @@ impl Holding {
         }
         .map_err(|fault| match fault {
             FetchError::NotFound => PartRejection::RecordNotFound,
-            FetchError::Changed { .. } | FetchError::Unavailable(_) => {
+            // A row that is bad now was good when it was registered, else nobody would ask for it.
+            FetchError::Changed { .. }
+            | FetchError::Unavailable(_)
+            | FetchError::Bad { .. }
+            | FetchError::Schema(_)
+            | FetchError::Bomb(_) => {
                 tracing::warn!(source = %self.id, %fault, "the source cannot be read");
                 PartRejection::SourceUnavailable
             }

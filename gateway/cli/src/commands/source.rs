@@ -1,12 +1,17 @@
 //! `xinqiao source`: try a mapping on real data, and register what it yields.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use xinqiao_data_adapters::{
-    check::{CheckOptions, CheckReport, check},
+    check::{CheckOptions, CheckReport, check_source},
     mapping::Mapping,
 };
 use xinqiao_ledger::wire;
@@ -15,7 +20,7 @@ use super::source_sync;
 use crate::{
     client::{Client, explain},
     config::{self, HolderFile, Loaded},
-    render,
+    progress, render,
 };
 
 /// Data sources.
@@ -58,13 +63,13 @@ pub async fn run(command: SourceCommand, as_json: bool) -> Result<()> {
                 bad_rows,
                 ..CheckOptions::default()
             };
+            let start = Instant::now();
             let report =
-                tokio::task::spawn_blocking(move || check(Mapping::read(&mapping)?, &options))
-                    .await??;
+                tokio::task::spawn_blocking(move || check_shown(&mapping, &options)).await??;
             if as_json {
-                render::print_json(&check_json(&report));
+                render::print_json(&check_json(&report, start.elapsed()));
             } else {
-                print_check(&report);
+                print_check(&report, start.elapsed());
             }
         }
         SourceCommand::Sync {
@@ -123,10 +128,141 @@ pub async fn run(command: SourceCommand, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_check(report: &CheckReport) {
+/// Reads a source and shows how far that has come. Blocks.
+fn check_shown(mapping: &Path, options: &CheckOptions) -> Result<CheckReport> {
+    let mapping = Mapping::read(mapping)?;
+    let spinner = progress::spinner(format!("opening {}", mapping.name));
+    let name = mapping.name.clone();
+    let source = xinqiao_data_adapters::open(mapping)?;
+    let mut shown = Instant::now();
+    let report = check_source(source.as_ref(), options, &mut |report| {
+        // A terminal is slower than a scan.
+        if shown.elapsed() >= Duration::from_millis(200) {
+            shown = Instant::now();
+            let bad: u64 = report.bad.values().sum();
+            let subjects = report.subjects;
+            spinner.set_message(format!("{name}: {subjects} subjects, {bad} bad rows"));
+        }
+    });
+    spinner.finish_and_clear();
+    Ok(report?)
+}
+
+/// Starts the holder's own replica, brings every source in line with the ledger, and stops again.
+async fn sync(loaded: &Loaded<HolderFile>) -> Result<Vec<(SourceId, SyncReport)>> {
+    let config = holder_config(loaded)?;
+    let mut node = NodeConfig::new(
+        config.replica.data_dir.clone(),
+        config.replica.genesis.clone(),
+        Role::Follower,
+        config.identity.clone(),
+    );
+    node.upstreams = config.replica.upstreams.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let node = Node::start(node, async {
+        // Either way, told or forgotten, it is time to stop.
+        let _ = stopped.await;
+    })
+    .await?;
+    let registrar = Registrar::new(
+        node.replica.clone(),
+        config.org.clone(),
+        config.keys.clone(),
+    );
+    let mut reports = Vec::new();
+    let mut failed = None;
+    for source in &config.sources {
+        let (source, pseudonym) = (source.clone(), config.keys.pseudonym.clone());
+        let holding =
+            tokio::task::spawn_blocking(move || Holding::open(&source, &pseudonym)).await??;
+        let holding = Arc::new(holding);
+        let mut options = SyncOptions::new(loaded.path("data/sync".as_ref()));
+        options.progress = progress_bar(&holding);
+        match registrar.sync(&holding, &options).await {
+            Ok(report) => reports.push((holding.id().clone(), report)),
+            Err(fault) => {
+                failed = Some(fault);
+                break;
+            }
+        }
+    }
+    drop(registrar);
+    drop(stop);
+    node.join().await?;
+    match failed {
+        Some(fault) => Err(fault.into()),
+        None => Ok(reports),
+    }
+}
+
+fn sync_table(reports: &[(SourceId, SyncReport)]) -> comfy_table::Table {
+    let mut table = render::table([
+        "source",
+        "subjects",
+        "items",
+        "registered",
+        "superseded",
+        "unchanged",
+        "withdrawn",
+        "bad rows",
+        "listed in",
+    ]);
+    for (source, report) in reports {
+        table.add_row([
+            source.to_string(),
+            report.subjects.to_string(),
+            report.items.to_string(),
+            report.registered.to_string(),
+            report.superseded.to_string(),
+            report.unchanged.to_string(),
+            report.withdrawn.to_string(),
+            report.bad_rows.to_string(),
+            report
+                .bad_rows_file
+                .as_ref()
+                .map(|file| file.display().to_string())
+                .unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn sync_json((source, report): &(SourceId, SyncReport)) -> Result<Value> {
+    let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
+    let mut first = Vec::new();
+    if let Some(file) = &report.bad_rows_file {
+        let mut rows = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_path(file)?;
+        for row in rows.records() {
+            let row = row?;
+            let cell = |index| row.get(index).unwrap_or_default();
+            *by_reason.entry(cell(2).to_owned()).or_default() += 1;
+            if first.len() < 10 {
+                first.push(format!("{}:{}: {}", cell(0), cell(1), cell(3)));
+            }
+        }
+    }
+    Ok(json!({
+        "source": source.as_str(), "subjects": report.subjects, "items": report.items,
+        "registered": report.registered, "superseded": report.superseded,
+        "unchanged": report.unchanged, "withdrawn": report.withdrawn, "older": report.older,
+        "bad_rows": report.bad_rows, "bad_by_reason": by_reason, "first_bad_rows": first,
+        "bad_row_file": report.bad_rows_file, "warnings": report.warnings,
+        "transactions": report.transactions, "bytes": report.bytes,
+        "elapsed_ms": u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
+    }))
+}
+
+fn print_check(report: &CheckReport, elapsed: Duration) {
     println!(
-        "{} ({}): {} rows, {} subjects",
-        report.source, report.kind, report.rows, report.subjects
+        "{} ({}): {} rows, {} subjects, {} bad rows, read in {:.1} s",
+        report.source,
+        report.kind,
+        report.rows,
+        report.subjects,
+        report.bad.values().sum::<u64>(),
+        elapsed.as_secs_f64()
     );
     let mut table = render::table([
         "item",
@@ -138,6 +274,16 @@ fn print_check(report: &CheckReport) {
         "samples",
     ]);
     for item in &report.items {
+        // How full a record's field is, is of all subjects; a list's, of its entries.
+        let (whole, of) = if item.is_list {
+            let (entries, longest) = (item.entries, item.longest);
+            (
+                entries,
+                format!(" of {entries} entries (at most {longest})"),
+            )
+        } else {
+            (report.subjects, String::new())
+        };
         for field in &item.fields {
             table.add_row([
                 item.code.clone(),
@@ -145,8 +291,8 @@ fn print_check(report: &CheckReport) {
                 field.column.clone(),
                 field.kind.to_owned(),
                 format!(
-                    "{:.1} %",
-                    field.filled as f64 * 100.0 / report.subjects.max(1) as f64
+                    "{:.1} %{of}",
+                    field.filled as f64 * 100.0 / whole.max(1) as f64
                 ),
                 field.unreadable.to_string(),
                 field.samples.join("  "),
@@ -173,18 +319,21 @@ fn print_check(report: &CheckReport) {
     }
 }
 
-fn check_json(report: &CheckReport) -> Value {
+fn check_json(report: &CheckReport, elapsed: Duration) -> Value {
     json!({
-        "source": report.source, "rows": report.rows, "subjects": report.subjects,
+        "source": report.source, "kind": report.kind,
+        "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), "rows": report.rows, "subjects": report.subjects,
         "bad": report.bad.iter().map(|(reason, count)| (reason.code().to_owned(), json!(count)))
             .collect::<serde_json::Map<_, _>>(),
         "bad_rows": report.bad_rows.iter().map(|row| json!({
             "file": row.file, "line": row.line, "reason": row.reason.code(), "message": row.message,
         })).collect::<Vec<_>>(),
         "items": report.items.iter().map(|item| json!({
-            "code": item.code, "subjects": item.subjects,
+            "code": item.code, "subjects": item.subjects, "is_list": item.is_list,
+            "entries": item.entries, "longest": item.longest,
             "fields": item.fields.iter().map(|field| json!({
-                "name": field.name, "filled": field.filled, "unreadable": field.unreadable,
+                "name": field.name, "column": field.column, "type": field.kind,
+                "filled": field.filled, "unreadable": field.unreadable, "samples": field.samples,
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })

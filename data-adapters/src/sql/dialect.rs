@@ -37,7 +37,7 @@ impl Column {
             }
             Dialect::MySql => {
                 let name = self.type_name.as_str();
-                !(name.contains("blob") || name.contains("binary"))
+                ["blob", "binary"].iter().all(|kind| !name.contains(kind))
                     && !["bit", "geometry", "point", "vector"].contains(&name)
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use xinqiao_data_adapters::mapping::{AsOf, Mapping, Origin};
+use xinqiao_data_adapters::mapping::{AsOf, Mapping, Order, Origin, Rows};
 use xinqiao_data_adapters::{Error, FieldKind};
 
 const GOOD: &str = r#"[source]
@@ -299,6 +299,165 @@ fn every_fault_is_named_with_line_and_field() {
     ] {
         check(row);
     }
+}
+
+const DATABASE: &str = r#"[source]
+name = "register"
+kind = "postgres"
+table = "registry.enterprise"
+subject = "统一社会信用代码"
+as_of = { column = "updated" }
+
+[source.database]
+url_file = "secrets/url"
+max_connections = 4
+
+[[related]]
+name = "holders"
+table = "holder"
+subject = "code"
+
+[[item]]
+code = "shareholders"
+list = true
+from = "holders"
+order_by = ["-paid", "name"]
+max_entries = 300
+fields = [
+  { name = "name", column = "名称", type = "text" },
+  { name = "paid", column = "paid", type = "money", required = true },
+]
+"#;
+
+const HTTP: &str = r#"[source]
+name = "partner"
+kind = "http"
+subject = "code"
+as_of = { date = "2026-06-30" }
+
+[source.http]
+scan_url = "https://a.example/all"
+fetch_url = "https://a.example/{subject}"
+auth = { bearer_env = "TOKEN" }
+paging = { by = "cursor", parameter = "after", next = "/next" }
+
+[[related]]
+name = "years"
+array = "/years"
+
+[[item]]
+code = "annual_report"
+from = "years"
+latest_by = "year"
+fields = [{ name = "year", column = "/at/year", type = "integer", required = true }]
+"#;
+
+const XLSX: &str = r#"[source]
+name = "book"
+kind = "xlsx"
+path = "book.xlsx"
+sheet = "S"
+subject = "code"
+as_of = { date = "2026-06-30" }
+
+[[item]]
+code = "business_registration"
+fields = [{ name = "name", column = "name", type = "text" }]
+"#;
+
+#[test]
+fn every_kind_of_source_says_what_it_says() {
+    let mapping = parse(DATABASE).expect("it is good");
+    let Origin::Postgres(database) = &mapping.origin else {
+        panic!("it is of PostgreSQL");
+    };
+    assert_eq!(database.table.to_string(), "registry.enterprise");
+    assert_eq!(database.url.to_string(), "/etc/x/secrets/url");
+    let order = |field, descending| Order { field, descending };
+    assert_eq!(
+        mapping.items[0].rows,
+        Rows::List {
+            related: 0,
+            order_by: vec![order(1, true), order(0, false)],
+            max_entries: 300
+        }
+    );
+    let mapping = parse(HTTP).expect("it is good");
+    assert_eq!(mapping.items[0].rows, Rows::Latest { related: 0, by: 0 });
+    assert_eq!(mapping.origin.kind(), "http");
+    assert_eq!(parse(XLSX).expect("it is good").origin.kind(), "xlsx");
+    let mysql = DATABASE.replace("\"postgres\"", "\"mysql\"");
+    assert_eq!(parse(&mysql).expect("it is good").origin.kind(), "mysql");
+}
+
+#[rustfmt::skip]
+#[test]
+fn every_fault_of_every_kind_is_named_with_line_and_field() {
+    let mut complaints = Vec::new();
+    for (good, from, to, line, field, message) in [
+        // Keys of another kind, and missing ones.
+        (XLSX, "sheet = \"S\"", "encoding = \"utf-8\"", 5, "source.encoding", "is of csv"),
+        (XLSX, "sheet = \"S\"\n", "", 3, "source.sheet", "xlsx needs it"),
+        (XLSX, "\"S\"", "\"\"", 5, "source.sheet", "1 to 31"),
+        (XLSX, "sheet =", "max_unpacked_bytes = 0\nsheet =", 5, "source.max_unpacked_bytes", "between"),
+        (DATABASE, "table = \"registry", "paths = [\"a\"]\ntable = \"registry", 4, "source.paths", "is of csv"),
+        (DATABASE, "table = \"registry.enterprise\"\n", "", 3, "source.table", "postgres needs it"),
+        // Names in a database.
+        (DATABASE, "registry.enterprise", "a.b.c", 4, "source.table", "name in a database"),
+        (DATABASE, "registry.enterprise", "enterprise; DROP TABLE x", 4, "source.table", "letters"),
+        (DATABASE, "registry.enterprise", "a`b", 4, "source.table", "letters"),
+        (DATABASE, "\"名称\"", "\"name\\\" OR 1=1\"", 24, "item[1].fields[1].column", "letters"),
+        (DATABASE, "\"名称\"", "\"name--\\u0000\"", 24, "item[1].fields[1].column", "control"),
+        (DATABASE, "subject = \"code\"", "subject = \"a b\"", 15, "related[1].subject", "letters"),
+        // Secrets.
+        (DATABASE, "url_file = \"secrets/url\"\n", "", 8, "source.database", "is a secret"),
+        (DATABASE, "url_file", "url_env = \"X\"\nurl_file", 9, "source.database.url_env", "not both"),
+        (DATABASE, "url_file = \"secrets/url\"", "url = \"postgres://\"", 9, "url", "unknown field"),
+        (DATABASE, "url_file = \"secrets/url\"", "url_env = \"A-B\"", 9, "source.database.url_env", "letters"),
+        (DATABASE, "max_connections = 4", "max_connections = 65", 10, "source.database.max_connections", "between"),
+        // Related tables.
+        (DATABASE, "\"holders\"\ntable", "\"Holders\"\ntable", 13, "related[1].name", "lower-case"),
+        (DATABASE, "table = \"holder\"", "sheet = \"holder\"", 12, "related[1]", "has `table`"),
+        (DATABASE, "subject = \"code\"\n", "", 12, "related[1]", "wants `subject`"),
+        (DATABASE, "from = \"holders\"", "from = \"owners\"", 20, "item[1].from", "no [[related]]"),
+        (DATABASE, "from = \"holders\"\n", "", 19, "item[1].list", "goes with `from`"),
+        (DATABASE, "list = true\n", "", 19, "item[1].from", "either a list"),
+        (DATABASE, "list = true", "list = true\nlatest_by = \"paid\"", 21, "item[1].from", "either a list"),
+        (DATABASE, "\"-paid\", \"name\"", "\"-size\"", 21, "item[1].order_by", "no field"),
+        (DATABASE, "\"-paid\", \"name\"", "\"-paid\", \"paid\"", 21, "item[1].order_by", "twice"),
+        (DATABASE, "max_entries = 300", "max_entries = 2001", 22, "item[1].max_entries", "2000"),
+        (DATABASE, "[[item]]", "[[related]]\nname = \"more\"\ntable = \"more\"\nsubject = \"c\"\n[[item]]", 18, "related[2].name", "no item"),
+        (HTTP, ", required = true", "", 20, "item[1].latest_by", "required"),
+        (HTTP, "latest_by = \"year\"", "latest_by = \"years\"", 20, "item[1].latest_by", "no field"),
+        (HTTP, "latest_by = \"year\"", "latest_by = \"year\"\nmax_entries = 2", 21, "item[1].max_entries", "list = true"),
+        (HTTP, "array = \"/years\"", "array = \"years\"", 15, "related[1].array", "JSON pointer"),
+        (HTTP, "\"/at/year\"", "\"/at~year\"", 21, "item[1].fields[1].column", "JSON pointer"),
+        // Addresses.
+        (HTTP, "https://a.example/all", "ftp://a.example", 8, "source.http.scan_url", "http:// or https://"),
+        (HTTP, "https://a.example/all", "http://a.example/all", 8, "source.http.scan_url", "shows records"),
+        (HTTP, "https://a.example/all", "https://u:p@a.example/all", 8, "source.http.scan_url", "no user or password"),
+        (HTTP, "https://a.example/all", "nowhere", 8, "source.http.scan_url", "no URL"),
+        (HTTP, "/{subject}", "/", 9, "source.http.fetch_url", "{subject} once"),
+        (HTTP, "{ bearer_env = \"TOKEN\" }", "{ token = \"x\" }", 10, "token", "unknown field"),
+        (HTTP, "{ bearer_env = \"TOKEN\" }", "{ user = \"x\" }", 10, "source.http.auth", "is one of"),
+        (HTTP, "{ bearer_env = \"TOKEN\" }", "{ header = \"a b\", key_env = \"K\" }", 10, "source.http.auth.header", "letters"),
+        (HTTP, "by = \"cursor\"", "by = \"magic\"", 11, "source.http.paging.by", "page, cursor or link"),
+        (HTTP, ", next = \"/next\"", "", 11, "source.http.paging", "wants `next`"),
+        (HTTP, "parameter = \"after\", ", "", 11, "source.http.paging", "wants `parameter`"),
+    ] {
+        if !good.contains(from) {
+            complaints.push(format!("the table is out of date: {from}"));
+            continue;
+        }
+        let Err(fault) = parse(&good.replacen(from, to, 1)) else {
+            complaints.push(format!("{to}: it is taken"));
+            continue;
+        };
+        if (fault.line, fault.field.as_str()) != (line, field) || !fault.message.contains(message) {
+            complaints.push(format!("{to}: line {line}, {field}, {message}: {fault}"));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[test]

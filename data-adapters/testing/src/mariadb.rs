@@ -1,4 +1,4 @@
-//! A MariaDB server.
+//! A MariaDB server with one database, for tests.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! A PostgreSQL server.
+//! A PostgreSQL server with one database, for tests.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

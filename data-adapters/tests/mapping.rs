@@ -460,6 +460,42 @@ fn every_fault_of_every_kind_is_named_with_line_and_field() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// The blocks of TOML in the documentation: the first is a whole mapping, the others stand for its source.
+#[test]
+fn the_documented_mappings_are_good() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/data-sources.md");
+    let text = std::fs::read_to_string(path).expect("the page is there");
+    let blocks: Vec<&str> = text
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("a block ends"))
+        .collect();
+    let mapping = parse(blocks[0]).expect("the whole mapping is good");
+    assert_eq!((mapping.related.len(), mapping.items.len()), (2, 3));
+    let common = "[source]\nname = \"x\"\n";
+    let item =
+        "[[item]]\ncode = \"a\"\nfields = [{ name = \"a\", column = \"a\", type = \"text\" }]\n";
+    let list = "[[item]]\ncode = \"b\"\nfrom = \"holders\"\nlist = true\n\
+                fields = [{ name = \"a\", column = \"a\", type = \"text\" }]\n";
+    let mut kinds = Vec::new();
+    for block in &blocks[1..] {
+        let mut text = common.to_owned();
+        if !block.contains("subject =") {
+            text += "subject = \"code\"\n";
+        }
+        if !block.contains("as_of =") {
+            text += "as_of = { date = \"2026-06-30\" }\n";
+        }
+        text += block;
+        text += item;
+        if block.contains("[[related]]") {
+            text += list;
+        }
+        kinds.push(parse(&text).expect(block).origin.kind());
+    }
+    assert_eq!(kinds, ["xlsx", "postgres", "http"]);
+}
+
 #[test]
 fn too_many_of_anything_is_refused() {
     let head = GOOD.split("[[item]]").next().expect("it has a head");

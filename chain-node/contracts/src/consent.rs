@@ -383,9 +383,9 @@ fn check_terms<S: StateRead>(step: &Step<'_, '_, S>, terms: &ConsentTerms) -> Re
     let valid = lives && length > 0 && length <= longest(step);
     ensure(valid, Reason::ConsentValidity, "valid_until_ms")?;
     members::entry(step.draft, &terms.grantee)?;
-    let catalogue = catalogue::current(step.draft)?;
-    catalogue::check_purposes(&catalogue, &terms.purposes)?;
-    catalogue::check_items(&catalogue, &terms.items)?;
+    let codes = catalogue::codes(step.draft)?;
+    catalogue::check_purposes(&codes, &terms.purposes)?;
+    catalogue::check_items(&codes, &terms.items)?;
     for source in &terms.sources {
         let known = SOURCE_NUMBERS.has(step.draft, source)?;
         ensure(known, Reason::SourceUnknown, source)?;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use xinqiao_ledger::genesis::Genesis;
 
 use crate::{
-    governance, members,
+    catalogue, governance, members,
     state::{Overlay, Writes},
-    table, validators,
+    validators,
 };
 
 /// The writes of height 0. The genesis must have been checked ([`Genesis::check`]).
@@ -17,7 +17,7 @@ pub fn genesis_writes(genesis: &Genesis) -> Writes {
     for member in &genesis.members {
         members::write(&mut draft, member, None, 0);
     }
-    table::CATALOGUE.put(&mut draft, &(), &genesis.catalogue);
+    catalogue::write(&mut draft, &genesis.catalogue);
     validators::begin(&mut draft, genesis);
     governance::begin(&mut draft, genesis);
     draft.into_writes()

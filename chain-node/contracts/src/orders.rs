@@ -112,9 +112,9 @@ fn check_place<S: StateRead>(
             return Err(refuse(Reason::UserUnknown, order.user).into());
         }
     }
-    let catalogue = catalogue::current(step.draft)?;
-    catalogue::check_purposes(&catalogue, std::slice::from_ref(&order.purpose))?;
-    catalogue::check_items(&catalogue, &order.items)?;
+    let codes = catalogue::codes(step.draft)?;
+    catalogue::check_purposes(&codes, std::slice::from_ref(&order.purpose))?;
+    catalogue::check_items(&codes, &order.items)?;
     let grant = consent::check_order(step, institution, order)?;
     check_recipient(step, institution, order)?;
     let (parts, missing) = parts(step, order, &grant)?;

@@ -9,8 +9,8 @@ use xinqiao_ledger::{
     consent::ConsentTerms,
     governance::{GovernanceRules, Tally, VoteChoice},
     ids::{
-        Fingerprint, GrantId, Height, ItemCode, OrderId, OrgId, ReasonCode, Subject, TimeMs, TxId,
-        UserId,
+        Fingerprint, GrantId, Height, ItemCode, OrderId, OrgId, PurposeCode, ReasonCode, Subject,
+        TimeMs, TxId, UserId,
     },
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     order::{OrderPart, PartIndex, PartRejection, PlaceOrder, SealScheme, Verdict},
@@ -19,6 +19,15 @@ use xinqiao_ledger::{
     text::{DisplayName, Endpoint, StatedPurpose},
     vote::Equivocation,
 };
+
+/// The codes of the catalogue in force, apart from all that it says about them.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct CatalogueCodes {
+    /// Of items, ascending.
+    pub items: Vec<ItemCode>,
+    /// Of purposes, ascending.
+    pub purposes: Vec<PurposeCode>,
+}
 
 /// Where a member stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -34,7 +34,7 @@ pub(crate) fn register<S: StateRead>(
     ensure(own, Reason::SourceNotOwned, &source.operator)?;
     let exists = SOURCE_NUMBERS.has(step.draft, &source.source)?;
     ensure(!exists, Reason::SourceExists, &source.source)?;
-    catalogue::check_items(&catalogue::current(step.draft)?, &source.items)?;
+    catalogue::check_items(&catalogue::codes(step.draft)?, &source.items)?;
     let number = SOURCE_COUNT.get(step.draft, &())?.unwrap_or(0);
     let record = SourceRecord {
         source: source.clone(),

@@ -20,9 +20,9 @@ use xinqiao_ledger::{
 
 use crate::{
     record::{
-        AccessRecord, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord, KeyRecord,
-        MemberEntry, MisbehaviourRecord, OrderRecord, ProposalRecord, SourceRecord, UserState,
-        ValidatorEntry, ValidatorKeyRecord, VoteRecord,
+        AccessRecord, CatalogueCodes, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord,
+        KeyRecord, MemberEntry, MisbehaviourRecord, OrderRecord, ProposalRecord, SourceRecord,
+        UserState, ValidatorEntry, ValidatorKeyRecord, VoteRecord,
     },
     state::{Overlay, Pairs, StateFault, StateRead, Writes},
 };
@@ -35,7 +35,7 @@ pub const KEYS: Table<KeyId, KeyRecord> = Table::new(0x02);
 pub const CERTIFICATES: Table<Fingerprint, CertificateRecord> = Table::new(0x03);
 /// Users of institutions.
 pub const USERS: Table<(UserId, OrgId), UserState> = Table::new(0x04);
-/// The catalogue in force.
+/// The catalogue in force. Every order and consent asks for codes: those are beside it, as it is large.
 pub const CATALOGUE: Table<(), Catalogue> = Table::new(0x05);
 /// Data sources by number.
 pub const SOURCES: Table<u32, SourceRecord> = Table::new(0x06);
@@ -89,6 +89,8 @@ pub const ORDERED: Table<(u64, TxId), ()> = Table::new(0x31);
 pub const FORGET_FROM: Table<(), u64> = Table::new(0x32);
 /// A time up to which all deadlines have fired or were cleared.
 pub const FIRED_TO: Table<(), u64> = Table::new(0x33);
+/// The codes of the catalogue in force.
+pub const CATALOGUE_CODES: Table<(), CatalogueCodes> = Table::new(0x34);
 
 /// Where proposals stand.
 pub const PROPOSALS: Table<TxId, ProposalRecord> = Table::new(0x40);

@@ -9,7 +9,11 @@ use prost::Message;
 use rand::{SeedableRng, rngs::StdRng};
 use xinqiao_crypto::{Digest, DistinguishingId, KeyId, PublicKey, SecretKey, sm3, sm3_parts};
 use xinqiao_ledger::{
-    catalogue::{Catalogue, Named},
+    catalogue::{
+        Catalogue, Named,
+        field::{Field, FieldKind},
+        item::{ItemSchema, Sensitivity, Shape},
+    },
     genesis::{Genesis, Parameters},
     ids::{ChainId, Fingerprint, HeaderHash, Height, OrgId, Subject, TimeMs, TxId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
@@ -342,8 +346,39 @@ pub fn member(org: &str, kind: MemberKind, region: &str, home: Option<&str>) -> 
 pub fn catalogue(version: u32) -> Catalogue {
     Catalogue {
         version,
-        items: ["customs", "invoices", "power", "tax"].map(named).to_vec(),
+        groups: vec![named("records")],
+        items: ["customs", "invoices", "power", "tax"].map(item).to_vec(),
         purposes: ["credit_review", "post_loan"].map(named).to_vec(),
+    }
+}
+
+/// An item of one text, `said`, in the group `records`.
+pub fn item(code: &str) -> ItemSchema {
+    let Named {
+        code,
+        name_zh,
+        name_en,
+    } = named(code);
+    ItemSchema {
+        code,
+        name_zh,
+        name_en,
+        group: "records".parse().expect("the code is well formed"),
+        place: 0,
+        shape: Shape::Record,
+        fields: vec![Field {
+            name: "said".parse().expect("the name is well formed"),
+            name_zh: text("内容"),
+            name_en: text("said"),
+            required: false,
+            sensitive: false,
+            kind: FieldKind::Text { max_chars: 100 },
+        }],
+        key: Vec::new(),
+        fresh_days: 365,
+        keep_days: 1_825,
+        sensitivity: Sensitivity::Commercial,
+        owner: None,
     }
 }
 

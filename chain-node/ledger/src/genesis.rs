@@ -234,6 +234,13 @@ impl Genesis {
             ));
         }
         ranged("catalogue.version", self.catalogue.version, 1, 1)?;
+        for (at, item) in self.catalogue.items.iter().enumerate() {
+            let is_owner = |member: &Member| item.owner.as_ref() == Some(&member.org);
+            if item.owner.is_some() && !self.members.iter().any(is_owner) {
+                let form = Problem::Format("one of the members");
+                return Err(Malformed::new(format!("catalogue.items[{at}].owner"), form));
+            }
+        }
         if self.authorities.is_empty() || self.authorities.len() > 8 {
             return Err(Malformed::new(
                 "authorities",

@@ -123,6 +123,14 @@ name!(
     ItemCode, MAX_NAME, "1 to 32 characters of a-z, 0-9 and _", is_code
 );
 name!(
+    /// Code of a group of catalogue items.
+    GroupCode, MAX_NAME, "1 to 32 characters of a-z, 0-9 and _", is_code
+);
+name!(
+    /// Name of a field of a catalogue item.
+    FieldName, MAX_NAME, "1 to 32 characters of a-z, 0-9 and _", is_code
+);
+name!(
     /// Code of a catalogue purpose.
     PurposeCode, MAX_NAME, "1 to 32 characters of a-z, 0-9 and _", is_code
 );

@@ -59,6 +59,8 @@ pub enum Problem {
     UnknownEnum(i32),
     /// Elements must be ascending, each once.
     NotAscending,
+    /// No two elements may be alike.
+    Repeated,
     /// The bytes are not the canonical encoding of what they say.
     NotCanonical,
     /// The bytes are no message at all.
@@ -77,7 +79,7 @@ impl Problem {
             Self::Format(_) => "FIELD_FORMAT",
             Self::PlainCode => "USCC_EXPOSED",
             Self::UnknownEnum(_) => "ENUM_UNKNOWN",
-            Self::NotAscending => "DUPLICATE_ITEM",
+            Self::NotAscending | Self::Repeated => "DUPLICATE_ITEM",
             Self::NotCanonical => "NOT_CANONICAL",
             Self::Undecodable(_) => "MESSAGE_MALFORMED",
         }
@@ -101,6 +103,7 @@ impl fmt::Display for Problem {
             ),
             Self::UnknownEnum(value) => write!(out, "has the undefined value {value}"),
             Self::NotAscending => write!(out, "must be in ascending order, each element once"),
+            Self::Repeated => write!(out, "must have each element once"),
             Self::NotCanonical => write!(
                 out,
                 "is not canonical: fields must be known, in the order of their numbers, each once"

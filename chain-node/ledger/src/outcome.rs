@@ -86,6 +86,8 @@ reasons! {
     CatalogueVersion = "CATALOGUE_VERSION",
     /// The catalogue drops a code that is in use.
     CatalogueDropsCode = "CATALOGUE_DROPS_CODE",
+    /// Records that conform to the catalogue in force would not to the next.
+    CatalogueNarrows = "CATALOGUE_NARROWS",
     /// The catalogue has no such item.
     ItemUnknown = "ITEM_UNKNOWN",
     /// The catalogue has no such purpose.

@@ -72,6 +72,7 @@ mod tests {
         Problem::PlainCode,
         Problem::UnknownEnum(7),
         Problem::NotAscending,
+        Problem::Repeated,
         Problem::NotCanonical,
         Problem::Undecodable(String::new()),
     ];

@@ -384,6 +384,9 @@ reasons! {
     CatalogueDropsCode = "CATALOGUE_DROPS_CODE", FailedPrecondition;
     en: "The new catalogue lacks a code that is in use.", "Keep every code of the catalogue before; codes are only added.";
     zh: "新目录缺少正在使用的代码。", "请保留原目录的全部代码，只能新增。";
+    CatalogueNarrows = "CATALOGUE_NARROWS", FailedPrecondition;
+    en: "Records that conform to the catalogue in force would not conform to the new one.", "Keep shapes, fields, types and codes, widen limits only, and add fields that need not be there.";
+    zh: "符合现行目录的记录将不再符合新目录。", "请保留形式、字段、类型和代码，只放宽限制，新增字段须为可选。";
     SourceExists = "SOURCE_EXISTS", AlreadyExists;
     en: "A data source of that id exists, or existed before.", "Choose another id for the data source.";
     zh: "该标识的数据源已存在或曾经存在。", "请为数据源换用其他标识。";

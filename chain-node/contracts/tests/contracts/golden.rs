@@ -62,7 +62,7 @@ fn a_genesis_writes_these_bytes() {
     let writes = genesis_writes(&chain.genesis);
     assert_eq!(
         state_commitment(&chain.chain.0, 0, &writes).to_string(),
-        "f0e11539a2aac49c5e65e5d3c32ede388a09aafb4c38764e8140ececaeebf21c"
+        "425e982b5c04c5ab9bf0fe715936c3ddbe2d010cb4031bdd3191421dcc9311f6"
     );
     assert_eq!(
         chain.commitment,
@@ -105,7 +105,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "f2513690821b8cd389ef01dc99707f37abc780cbf86dee69dcd5f52762fc3481"
+        "db67e7501c505cbce5420761915e128998691a884f083100c32b4b29b80f08a8"
     );
 }
 
@@ -184,7 +184,7 @@ fn a_story_of_votes_comes_to_this_state() {
     let chain = vote_on_everything();
     assert_eq!(
         chain.commitment.to_string(),
-        "d40eca2d0e6b7a419c19ee7d5cc35ac343289c7919212dc202ff5de3afd66277"
+        "acb7bf24ca6e36bf00e96ee2826de1237d5d96df55dd1734aa15bff498db068c"
     );
     assert_eq!(vote_on_everything().state, chain.state);
 }

@@ -2,7 +2,11 @@
 
 use xinqiao_contracts::{query, testing::*};
 use xinqiao_ledger::{
-    catalogue::Catalogue,
+    catalogue::{
+        Catalogue,
+        field::FieldKind,
+        item::{ItemSchema, Shape},
+    },
     wire::{self, change::Kind, tx_body::Action},
 };
 
@@ -14,7 +18,14 @@ fn publish(catalogue: &Catalogue) -> Action {
 
 fn wider() -> Catalogue {
     let mut next = catalogue(2);
-    next.items.push(named("water"));
+    next.items.push(item("water"));
+    next
+}
+
+/// The next catalogue, with a change to the item `customs`.
+fn changed(change: fn(&mut ItemSchema)) -> Catalogue {
+    let mut next = catalogue(2);
+    change(&mut next.items[0]);
     next
 }
 
@@ -56,6 +67,61 @@ pub(crate) const ROWS: &[Row] = &[
             c.run("pboc/admin", publish(&next))
         },
         &["rejected CATALOGUE_DROPS_CODE credit_review"],
+    ),
+    row(
+        "a limit of a field is not narrowed",
+        |c| {
+            let next = changed(|item| item.fields[0].kind = FieldKind::Text { max_chars: 99 });
+            c.run("pboc/admin", publish(&next))
+        },
+        &["rejected CATALOGUE_NARROWS customs.said"],
+    ),
+    row(
+        "a record does not become a list",
+        |c| {
+            let next = changed(|item| {
+                item.shape = Shape::List {
+                    max_entries: 9,
+                    exhaustive: false,
+                };
+            });
+            c.run("pboc/admin", publish(&next))
+        },
+        &["rejected CATALOGUE_NARROWS customs"],
+    ),
+    row(
+        "a limit may be widened, and names and freshness changed",
+        |c| {
+            let next = changed(|item| {
+                item.fields[0].kind = FieldKind::Text { max_chars: 101 };
+                item.name_en = "Customs records".parse().unwrap();
+                item.fresh_days = 30;
+            });
+            enacted(c, vec![Kind::PublishCatalogue((&next).into())])
+        },
+        &["proposal ENACTED", "catalogue 2"],
+    ),
+    row(
+        "an extension has a member that answers for it",
+        |c| {
+            let mut next = catalogue(2);
+            let mut own = item("x_parking");
+            own.owner = Some("sh-bureau".parse().unwrap());
+            next.items.push(own);
+            enacted(c, vec![Kind::PublishCatalogue((&next).into())])
+        },
+        &["proposal ENACTED", "catalogue 2"],
+    ),
+    row(
+        "an extension's owner is a member",
+        |c| {
+            let mut next = catalogue(2);
+            let mut own = item("x_parking");
+            own.owner = Some("nobody".parse().unwrap());
+            next.items.push(own);
+            c.run("pboc/admin", publish(&next))
+        },
+        &["rejected MEMBER_UNKNOWN nobody"],
     ),
     row(
         "a new item can be declared",

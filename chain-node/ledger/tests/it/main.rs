@@ -4,6 +4,7 @@
 
 mod certificate;
 mod checkpoint;
+mod conformity;
 mod decided;
 mod evidence;
 mod evidence_flipped;

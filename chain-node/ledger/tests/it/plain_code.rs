@@ -141,13 +141,14 @@ fn no_string_of_any_action_can_hold_a_plain_code() {
         .map(|(path, _)| path)
         .collect();
     assert_eq!(seen, strings, "every string of the contract was tried");
-    // Two digits hold no code. All others could, but for the search.
+    // Two digits hold no code, nor do three capitals. All others could, but for the search.
     let by_form_alone: Vec<_> = seen.difference(&found_in).collect();
     assert_eq!(
         by_form_alone,
         [
             "admit_member.member.region",
-            "propose.changes.admit_member.region"
+            "propose.changes.admit_member.region",
+            "propose.changes.publish_catalogue.items.fields.money.currency"
         ]
     );
 }

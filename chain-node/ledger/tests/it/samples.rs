@@ -50,23 +50,148 @@ pub(crate) fn member() -> wire::Member {
     }
 }
 
-pub(crate) fn catalogue() -> wire::Catalogue {
-    let item = |code: &str, zh: &str, en: &str| wire::CatalogueItem {
+/// A field that need not be there.
+pub(crate) fn field(name: &str, kind: wire::catalogue_field::Type) -> wire::CatalogueField {
+    wire::CatalogueField {
+        name: name.into(),
+        name_zh: format!("字段 {name}"),
+        name_en: name.replace('_', " "),
+        required: false,
+        sensitive: false,
+        r#type: Some(kind),
+    }
+}
+
+/// A code with its names.
+pub(crate) fn value(code: &str, zh: &str, en: &str) -> wire::CodeValue {
+    wire::CodeValue {
         code: code.into(),
         name_zh: zh.into(),
         name_en: en.into(),
+    }
+}
+
+/// One field of every type: item 0 is a list, 1 an extension, 2 a record with a key.
+pub(crate) fn catalogue() -> wire::Catalogue {
+    use wire::{catalogue_field::Type, catalogue_item::Shape};
+    let item = |code: &str, zh: &str, en: &str, shape, fields| wire::CatalogueItem {
+        code: code.into(),
+        name_zh: zh.into(),
+        name_en: en.into(),
+        group: "records".into(),
+        place: 10,
+        shape: Some(shape),
+        fields,
+        key: vec![],
+        fresh_days: 90,
+        keep_days: 1_825,
+        sensitivity: wire::Sensitivity::Commercial.into(),
+        owner: String::new(),
     };
     let purpose = |code: &str, zh: &str, en: &str| wire::CataloguePurpose {
         code: code.into(),
         name_zh: zh.into(),
         name_en: en.into(),
     };
+    let group = |code: &str, zh: &str, en: &str| wire::CatalogueGroup {
+        code: code.into(),
+        name_zh: zh.into(),
+        name_en: en.into(),
+    };
+    let required = |field| wire::CatalogueField {
+        required: true,
+        ..field
+    };
+    let declarations = vec![
+        required(field(
+            "number",
+            Type::Text(wire::TextType { max_chars: 18 }),
+        )),
+        field("on", Type::Date(wire::DateType {})),
+        field(
+            "way",
+            Type::Code(wire::CodeType {
+                values: vec![
+                    value("in", "进口", "import"),
+                    value("out", "出口", "export"),
+                ],
+            }),
+        ),
+    ];
+    let power = Type::Decimal(wire::DecimalType {
+        unit: "kWh".into(),
+        min: "0".into(),
+        max: "1000.5".into(),
+    });
+    let tax = vec![
+        required(field(
+            "period",
+            Type::Text(wire::TextType { max_chars: 16 }),
+        )),
+        field(
+            "paid",
+            Type::Money(wire::MoneyType {
+                currency: "CNY".into(),
+                min: "-5.00".into(),
+                max: "900000000.00".into(),
+            }),
+        ),
+        wire::CatalogueField {
+            sensitive: true,
+            ..field(
+                "times",
+                Type::Integer(wire::IntegerType {
+                    min: -1,
+                    max: 100,
+                    unit: "次".into(),
+                }),
+            )
+        },
+    ];
+    let list = Shape::List(wire::ListShape {
+        max_entries: 3,
+        exhaustive: true,
+    });
+    let record = || Shape::Record(wire::RecordShape {});
     wire::Catalogue {
         version: 1,
+        groups: vec![
+            group("records", "记录", "records"),
+            group("others", "其他", "others"),
+        ],
         items: vec![
-            item("customs_record", "海关记录", "customs record"),
-            item("registration", "登记信息", "registration"),
-            item("tax_payment", "纳税信息", "tax payments"),
+            wire::CatalogueItem {
+                key: texts(&["number"]),
+                ..item(
+                    "customs_record",
+                    "海关记录",
+                    "customs record",
+                    list,
+                    declarations,
+                )
+            },
+            item(
+                "registration",
+                "登记信息",
+                "registration",
+                record(),
+                vec![field("used", power.clone())],
+            ),
+            wire::CatalogueItem {
+                key: texts(&["period"]),
+                ..item("tax_payment", "纳税信息", "tax payments", record(), tax)
+            },
+            wire::CatalogueItem {
+                group: "others".into(),
+                owner: "sh-bureau".into(),
+                ..item(
+                    "x_power",
+                    "用电",
+                    "power",
+                    record(),
+                    vec![field("used", power)],
+                )
+            },
         ],
         purposes: vec![
             purpose("credit_approval", "贷前审批", "credit approval"),

@@ -5,7 +5,10 @@
 //! in proportion to the bytes. A number that is no whole number within ±(2⁵³ − 1) is kept as it was written,
 //! unchecked: no field of any item takes one.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
 
 /// The deepest nesting; a list's entry with an amount takes four levels.
 pub const MAX_DEPTH: usize = 8;
@@ -92,6 +95,54 @@ impl<'a> Json<'a> {
             Self::Object(_) => "an object",
         }
     }
+}
+
+/// The canonical JSON of it. Members that were put together by hand have to be in canonical order.
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => out.write_str("null"),
+            Self::Bool(value) => write!(out, "{value}"),
+            Self::Integer(value) => write!(out, "{value}"),
+            Self::Number(number) => out.write_str(number),
+            Self::Text(text) => write_text(text, out),
+            Self::List(values) => {
+                out.write_char('[')?;
+                for (at, value) in values.iter().enumerate() {
+                    let comma = if at > 0 { "," } else { "" };
+                    write!(out, "{comma}{value}")?;
+                }
+                out.write_char(']')
+            }
+            Self::Object(members) => {
+                out.write_char('{')?;
+                for (at, (name, value)) in members.iter().enumerate() {
+                    out.write_str(if at > 0 { "," } else { "" })?;
+                    write_text(name, out)?;
+                    write!(out, ":{value}")?;
+                }
+                out.write_char('}')
+            }
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    out.write_char('"')?;
+    for character in text.chars() {
+        match character {
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\u{8}' => out.write_str("\\b")?,
+            '\t' => out.write_str("\\t")?,
+            '\n' => out.write_str("\\n")?,
+            '\u{c}' => out.write_str("\\f")?,
+            '\r' => out.write_str("\\r")?,
+            control @ '\0'..='\u{1f}' => write!(out, "\\u{:04x}", u32::from(control))?,
+            other => out.write_char(other)?,
+        }
+    }
+    out.write_char('"')
 }
 
 /// A text is not the canonical JSON of anything, or beyond a limit.
@@ -365,6 +416,7 @@ mod tests {
                 ]),
             ),
         ] {
+            assert_eq!(wanted.to_string(), json);
             assert_eq!(Json::read(json.as_bytes()), Ok(wanted), "{json}");
         }
     }

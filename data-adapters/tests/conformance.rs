@@ -161,7 +161,7 @@ fn verdict(mapping: &Path, expectations: &Expectations, fault: Fault) -> Option<
 fn each_broken_rule_is_found() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let generated = generate(dir.path(), SEED, 40).expect("generated");
-    let source = &generated.sources[2];
+    let source = &generated.sources[3];
     let expectations = expectations(&generated, source.name);
     let complete = "a scan yields every subject once, with its items";
     let resumed = "a resumed scan gives exactly what followed";

@@ -104,16 +104,28 @@ fn fifty_thousand_rows_are_accounted_for() {
     let capital = report
         .items
         .iter()
-        .find(|item| item.code == "registered_capital")
+        .find(|item| item.code == "business_registration")
         .expect("it is mapped");
-    let amount = &capital.fields[0];
+    let amount = capital
+        .fields
+        .iter()
+        .find(|field| field.name == "registered_capital");
+    let amount = amount.expect("it is mapped");
     // Three names and one `60(元/万元)` in 50,000 rows are no amounts.
     assert!(
         (1..=4).contains(&amount.unreadable),
         "{}",
         amount.unreadable
     );
-    assert_eq!(amount.filled + amount.unreadable, capital.subjects);
+    // Whatever the register says of the capital is kept beside it.
+    let said = capital
+        .fields
+        .iter()
+        .find(|field| field.name == "capital_as_registered");
+    assert_eq!(
+        amount.filled + amount.unreadable,
+        said.expect("it is mapped").filled
+    );
 }
 
 #[test]

@@ -4,7 +4,6 @@
 //! in several regions and nobody has them everywhere by rule. [`enterprise_mapping`] writes the mapping
 //! for files of public company registrations. Not here: anything about the ledger.
 
-mod catalogue;
 mod profile;
 mod seed;
 mod sources;
@@ -15,8 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use xinqiao_ledger::uscc::Uscc;
-
-pub use catalogue::{CatalogueItem, Purpose, catalogue, purposes};
 
 use crate::error::Error;
 use profile::Profile;
@@ -290,23 +287,15 @@ pub fn enterprise_mapping(name: &str, files: &[String], as_of: &str) -> String {
         &[
             ("name", "企业名称", required),
             ("type", "企业类型", short),
+            ("registered_capital", "注册资金", "\"money\""),
+            ("capital_as_registered", "注册资金", short),
             ("established", "注册日期", "\"date\""),
             ("province", "所在省份", short),
             ("district", "地区", short),
+            ("address", "注册地址", "\"text\", max_length = 400"),
+            ("scope", "经营范围", "\"text\", max_length = 4000"),
         ],
     );
-    mapping_item(
-        &mut text,
-        "registered_capital",
-        &[
-            ("amount", "注册资金", "\"money\""),
-            ("as_registered", "注册资金", short),
-        ],
-    );
-    let scope = ("scope", "经营范围", "\"text\", max_length = 4000");
-    mapping_item(&mut text, "business_scope", &[scope]);
-    let address = ("address", "注册地址", "\"text\", max_length = 400");
-    mapping_item(&mut text, "registered_address", &[address]);
     text
 }
 

@@ -15,13 +15,99 @@ pub(super) struct Profile {
     pub(super) kind: &'static str,
     pub(super) city: &'static str,
     pub(super) address: String,
+    /// Where it was before; some register still says so.
+    pub(super) former_address: String,
+    pub(super) trade: &'static str,
+    pub(super) owner: String,
     pub(super) scope: &'static str,
     pub(super) established: Date,
     /// Registered capital in 万元.
     pub(super) capital: u64,
     /// People insured: what sizes its bills and taxes.
     pub(super) staff: u64,
+    pub(super) months_in_arrears: u64,
+    pub(super) accounts: Accounts,
 }
+
+/// A year's accounts, in yuan. Lines that follow from others are computed, so that statements balance.
+pub(super) struct Accounts {
+    pub(super) revenue: i64,
+    pub(super) cost: i64,
+    pub(super) taxes: i64,
+    pub(super) expenses: i64,
+    pub(super) income_tax: i64,
+    pub(super) cash: i64,
+    pub(super) receivables: i64,
+    pub(super) inventories: i64,
+    pub(super) fixed_assets: i64,
+    pub(super) short_term_loans: i64,
+    pub(super) payables: i64,
+    pub(super) long_term_loans: i64,
+}
+
+impl Accounts {
+    fn new(seeded: &mut Seeded, staff: u64) -> Self {
+        let mut between = |low, high| seeded.between(low, high) as i64;
+        let revenue = staff as i64 * between(180_000, 900_000);
+        let mut share = |low, high| revenue / 1_000 * between(low, high);
+        let (cost, taxes, expenses) = (share(620, 860), share(2, 9), share(60, 180));
+        let assets = [
+            share(40, 160),
+            share(120, 320),
+            share(80, 260),
+            share(150, 480),
+        ];
+        let debts = [share(30, 170), share(60, 210), share(0, 110)];
+        Self {
+            revenue,
+            cost,
+            taxes,
+            expenses,
+            income_tax: (revenue - cost - taxes - expenses).max(0) / 4,
+            cash: assets[0],
+            receivables: assets[1],
+            inventories: assets[2],
+            fixed_assets: assets[3],
+            short_term_loans: debts[0],
+            payables: debts[1].max(1),
+            long_term_loans: debts[2],
+        }
+    }
+
+    pub(super) fn current_assets(&self) -> i64 {
+        self.cash + self.receivables + self.inventories
+    }
+
+    pub(super) fn assets(&self) -> i64 {
+        self.current_assets() + self.fixed_assets
+    }
+
+    pub(super) fn current_liabilities(&self) -> i64 {
+        self.short_term_loans + self.payables
+    }
+
+    pub(super) fn liabilities(&self) -> i64 {
+        self.current_liabilities() + self.long_term_loans
+    }
+
+    pub(super) fn equity(&self) -> i64 {
+        self.assets() - self.liabilities()
+    }
+
+    pub(super) fn profit(&self) -> i64 {
+        self.revenue - self.cost - self.taxes - self.expenses
+    }
+
+    pub(super) fn net_profit(&self) -> i64 {
+        self.profit() - self.income_tax
+    }
+}
+
+const FAMILIES: &[&str] = &["王", "李", "张", "陈", "沈", "陆", "顾", "周", "徐", "朱"];
+
+const GIVEN: &[&str] = &[
+    "建华", "晓燕", "志强", "丽娟", "明", "国平", "海燕", "俊杰", "敏", "伟",
+];
 
 /// City, GB/T 2260 code, district, road.
 type Place = (&'static str, &'static str, &'static str, &'static str);
@@ -96,21 +182,35 @@ impl Profile {
         let (first, second) = (seeded.pick(SYLLABLES), seeded.pick(SYLLABLES));
         let earliest =
             Date::from_calendar_date(1996, Month::January, 2).expect("this day is in the calendar");
+        let staff = seeded.between(3, 400);
+        let mut house = || {
+            format!(
+                "{city}市{district}{road}{}号{}室",
+                seeded.between(1, 1999),
+                seeded.between(101, 2899)
+            )
+        };
+        let (address, former_address) = (house(), house());
         let age = Duration::days(seeded.between(0, 10_000) as i64);
         Self {
             uscc: code(seeded, area),
             name: format!("{city}{first}{second}{trade}{ending}"),
             kind,
             city,
-            address: format!(
-                "{city}市{district}{road}{}号{}室",
-                seeded.between(1, 1999),
-                seeded.between(101, 2899)
-            ),
+            address,
+            former_address,
+            trade,
+            owner: format!("{}{}", seeded.pick(FAMILIES), seeded.pick(GIVEN)),
             scope,
             established: earliest + age,
             capital: seeded.between(1, 200) * 50,
-            staff: seeded.between(3, 400),
+            staff,
+            months_in_arrears: if seeded.chance(88) {
+                0
+            } else {
+                seeded.between(1, 6)
+            },
+            accounts: Accounts::new(seeded, staff),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct Ask {
     pub(crate) user: String,
     pub(crate) branch: Branch,
     pub(crate) deadline_ms: u32,
+    pub(crate) with_catalogue: bool,
 }
 
 /// A request for consent that is well formed.
@@ -168,6 +169,7 @@ impl Ask {
                 user,
                 branch,
                 deadline_ms,
+                with_catalogue: request.with_catalogue,
             }),
             (fault, ..) => Err(fault.unwrap_or_else(|| Fault::new(Reason::FieldRequired))),
         }
@@ -250,6 +252,7 @@ mod tests {
             user: "zhang.wei".into(),
             deadline_ms: 0,
             branch: String::new(),
+            with_catalogue: false,
         }
     }
 

@@ -9,9 +9,9 @@ use std::{
 use tokio::sync::{Mutex, RwLock};
 use tonic::Status;
 use tracing::Instrument;
-use xinqiao_ledger::wire;
+use xinqiao_ledger::{catalogue::Catalogue, wire};
 
-use crate::gateway::{Acting, HomeGateway};
+use crate::gateway::{Acting, HomeGateway, unproven};
 
 /// Younger than this, an answer is used as it is.
 const FRESH: Duration = Duration::from_millis(500);
@@ -20,11 +20,19 @@ const FRESH: Duration = Duration::from_millis(500);
 /// transaction's expiry is counted from the last one heard of.
 const USABLE: Duration = Duration::from_secs(10);
 
+/// What is known of the consortium.
+pub(crate) struct Known {
+    /// As the gateway gave it.
+    pub(crate) wire: Arc<wire::GetDirectoryResponse>,
+    /// The catalogue in force: it is parsed once a version, as it is large.
+    pub(crate) catalogue: Arc<Catalogue>,
+}
+
 /// The directory of the home gateway.
 pub(crate) struct Directory {
     gateway: Arc<HomeGateway>,
     service: Acting,
-    latest: RwLock<Option<(Instant, Arc<wire::GetDirectoryResponse>)>>,
+    latest: RwLock<Option<(Instant, Arc<Known>)>>,
     asking: Mutex<()>,
 }
 
@@ -38,9 +46,7 @@ impl Directory {
         }
     }
 
-    pub(crate) async fn current(
-        self: &Arc<Self>,
-    ) -> Result<Arc<wire::GetDirectoryResponse>, Status> {
+    pub(crate) async fn current(self: &Arc<Self>) -> Result<Arc<Known>, Status> {
         match self.remembered().await {
             Some((age, directory)) if age < FRESH => Ok(directory),
             Some((age, directory)) if age < USABLE => {
@@ -66,15 +72,29 @@ impl Directory {
         }
     }
 
-    async fn remembered(&self) -> Option<(Duration, Arc<wire::GetDirectoryResponse>)> {
+    async fn remembered(&self) -> Option<(Duration, Arc<Known>)> {
         let latest = self.latest.read().await;
         let (taken, directory) = latest.as_ref()?;
         Some((taken.elapsed(), directory.clone()))
     }
 
-    async fn fetch(&self) -> Result<Arc<wire::GetDirectoryResponse>, Status> {
-        let directory = self.gateway.directory(&self.service).await?;
-        *self.latest.write().await = Some((Instant::now(), directory.clone()));
-        Ok(directory)
+    async fn fetch(&self) -> Result<Arc<Known>, Status> {
+        let wire = self.gateway.directory(&self.service).await?;
+        let mut latest = self.latest.write().await;
+        let before = latest.as_ref().map(|(_, known)| known);
+        let given = wire.catalogue.as_ref();
+        let catalogue = match before.filter(|known| known.wire.catalogue.as_ref() == given) {
+            Some(known) => known.catalogue.clone(),
+            None => Arc::new(parsed(given)?),
+        };
+        let known = Arc::new(Known { wire, catalogue });
+        *latest = Some((Instant::now(), known.clone()));
+        Ok(known)
     }
+}
+
+/// Without a catalogue no report is read.
+fn parsed(catalogue: Option<&wire::Catalogue>) -> Result<Catalogue, Status> {
+    let catalogue = catalogue.ok_or_else(|| unproven("the gateway gave no catalogue"))?;
+    Catalogue::try_from(catalogue).map_err(|fault| unproven(&fault.to_string()))
 }

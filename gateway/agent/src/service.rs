@@ -15,13 +15,15 @@ use xinqiao_dispatch::{
     query::{Decision, PartOutcome, Report, Section},
 };
 use xinqiao_ledger::{
+    catalogue::{Catalogue, item::ItemSchema},
     consent::ConsentTerms,
-    ids::{ItemCode, OrgId},
+    ids::{ItemCode, OrgId, TimeMs},
     item::PseudonymKey,
     order::PlaceOrder,
     text::Branch,
     wire::{self, report_service_server::ReportService},
 };
+use xinqiao_report::composite::{Version, compose, excerpt};
 use xinqiao_rpc::{Fault, FaultView, Reason, ledger_fault};
 
 use crate::{
@@ -75,6 +77,7 @@ impl Agency {
         patience: Option<Duration>,
     ) -> Result<wire::QueryReportResponse, Status> {
         let started = Instant::now();
+        let asked_at = now_ms();
         let acting = self.acting(&ask.user)?;
         let subject = self.pseudonym_key.subject(&ask.uscc);
         let (directory, grants) = tokio::try_join!(
@@ -90,9 +93,11 @@ impl Agency {
             branch: &ask.branch,
             purpose: &ask.purpose,
             items: &ask.items,
-            now: now_ms(),
+            now: asked_at,
         };
-        let choice = choose(&grants, &wanted, &catalogue_items(&directory));
+        let catalogue = &directory.catalogue;
+        let codes: Vec<ItemCode> = catalogue.codes().cloned().collect();
+        let choice = choose(&grants, &wanted, &codes);
         let order = PlaceOrder {
             subject,
             grant: choice.grant,
@@ -124,13 +129,23 @@ impl Agency {
         let until = (placed_at + deadline).min(started + patience.saturating_sub(HEAD_START));
         let (missing, height) = (placed.missing.clone(), placed.height);
         let report = self.fetching.run(&acting, placed, placed_at, until).await;
+        let answer = answer(
+            report,
+            &missing,
+            catalogue,
+            &Names::of(&directory.wire),
+            asked_at,
+        );
         Ok(wire::QueryReportResponse {
             order: sent.to_vec(),
             grant: order.grant.to_vec(),
-            missing_items: missing.iter().map(ToString::to_string).collect(),
             placed_at_height: height,
             elapsed_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            ..answer(report, &Names::of(&directory))
+            institution: self.org.to_string(),
+            catalogue: ask
+                .with_catalogue
+                .then(|| excerpt(catalogue, &answer.items)),
+            ..answer
         })
     }
 
@@ -198,56 +213,52 @@ fn without_grant(order: &PlaceOrder, status: Status) -> Status {
     }
 }
 
-fn catalogue_items(directory: &wire::GetDirectoryResponse) -> Vec<ItemCode> {
-    let items = directory
-        .catalogue
-        .as_ref()
-        .map(|catalogue| &catalogue.items);
-    items
-        .into_iter()
-        .flatten()
-        .filter_map(|item| item.code.parse().ok())
-        .collect()
-}
-
-/// What things are called, for people. Nothing depends on it.
-struct Names<'a> {
-    items: BTreeMap<&'a str, (&'a str, &'a str)>,
-    sources: BTreeMap<&'a str, &'a str>,
-}
+/// What sources are called, for people. Nothing depends on it.
+struct Names<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Names<'a> {
     fn of(directory: &'a wire::GetDirectoryResponse) -> Self {
-        let catalogue = directory.catalogue.iter();
-        Self {
-            items: catalogue
-                .flat_map(|catalogue| &catalogue.items)
-                .map(|item| (&*item.code, (&*item.name_zh, &*item.name_en)))
-                .collect(),
-            sources: directory
-                .sources
-                .iter()
-                .filter_map(|state| state.source.as_ref())
+        let sources = (directory.sources.iter()).filter_map(|state| state.source.as_ref());
+        Self(
+            sources
                 .map(|source| (&*source.source, &*source.name))
                 .collect(),
-        }
+        )
     }
 
     fn source(&self, id: &str) -> String {
-        (*self.sources.get(id).unwrap_or(&"")).to_owned()
+        (*self.0.get(id).unwrap_or(&"")).to_owned()
     }
 }
 
-fn answer(report: Report, names: &Names<'_>) -> wire::QueryReportResponse {
+/// The report as the application gets it. `now` is in milliseconds since 1970-01-01.
+fn answer(
+    report: Report,
+    missing: &[ItemCode],
+    catalogue: &Catalogue,
+    names: &Names<'_>,
+    now: TimeMs,
+) -> wire::QueryReportResponse {
     let Report { sections, parts } = report;
-    let section = |section: Section| {
+    let versions: Vec<Version<'_>> = (sections.iter())
+        .map(|section| Version {
+            item: section.item.code(),
+            part: section.part,
+            as_of_day: parts[section.part].fixed.as_of_day,
+            json: section.item.json(),
+        })
+        .collect();
+    let asked: Vec<&[ItemCode]> = parts.iter().map(|part| &*part.fixed.items).collect();
+    let today = u32::try_from(now / DAY_MS).unwrap_or(u32::MAX);
+    let composite = compose(catalogue, &versions, &asked, missing, today);
+    let section = |section: &Section| {
         let fixed = &parts[section.part].fixed;
-        let code = section.item.code().as_str();
-        let (name_zh, name_en) = names.items.get(code).copied().unwrap_or_default();
+        let schema = catalogue.item(section.item.code());
+        let name = |name: fn(&ItemSchema) -> &str| schema.map(name).unwrap_or_default().to_owned();
         wire::ReportSection {
-            item: code.to_owned(),
-            name_zh: name_zh.to_owned(),
-            name_en: name_en.to_owned(),
+            item: section.item.code().to_string(),
+            name_zh: name(|schema| &schema.name_zh),
+            name_en: name(|schema| &schema.name_en),
             source: fixed.source.to_string(),
             source_name: names.source(fixed.source.as_str()),
             as_of_day: fixed.as_of_day,
@@ -258,9 +269,16 @@ fn answer(report: Report, names: &Names<'_>) -> wire::QueryReportResponse {
                 root: fixed.registered_root.as_bytes().to_vec(),
                 registered_at_height: fixed.registered_at,
             }),
+            ..wire::ReportSection::default()
         }
     };
-    let sections = sections.into_iter().map(section).collect();
+    let sections = (sections.iter().zip(composite.marks))
+        .map(|(verified, mark)| {
+            let mut section = section(verified);
+            mark.put(&mut section);
+            section
+        })
+        .collect();
     let outcome = |(index, part): (usize, &PartOutcome)| wire::PartOutcome {
         part: u32::try_from(index).unwrap_or(u32::MAX),
         source: part.fixed.source.to_string(),
@@ -273,6 +291,12 @@ fn answer(report: Report, names: &Names<'_>) -> wire::QueryReportResponse {
     wire::QueryReportResponse {
         sections,
         parts: parts.iter().enumerate().map(outcome).collect(),
+        missing_items: missing.iter().map(ToString::to_string).collect(),
+        items: (composite.items.into_iter())
+            .map(|item| item.into_wire(catalogue))
+            .collect(),
+        catalogue_version: catalogue.version,
+        asked_at_ms: now,
         ..wire::QueryReportResponse::default()
     }
 }
@@ -294,8 +318,8 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::ListCatalogueResponse>, Status> {
         let directory = self.0.directory.current().await?;
         Ok(Response::new(wire::ListCatalogueResponse {
-            catalogue: directory.catalogue.clone(),
-            sources: directory.sources.clone(),
+            catalogue: directory.wire.catalogue.clone(),
+            sources: directory.wire.sources.clone(),
         }))
     }
 

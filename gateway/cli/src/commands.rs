@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod audit;
+pub mod catalogue;
 pub mod consent;
 pub mod genesis;
 pub mod governance;

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
+use xinqiao_catalogue::CatalogueFile;
 use xinqiao_crypto::{Digest, DistinguishingId, PublicKey};
 use xinqiao_ledger::{
-    catalogue::{Catalogue, Named},
     genesis::{Genesis, Parameters},
-    ids::{Fingerprint, ItemCode, OrgId, PurposeCode},
+    ids::{Fingerprint, OrgId},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
     text::Endpoint,
     validators::{Engine, Validator},
@@ -30,15 +30,10 @@ pub struct GenesisFile {
     #[serde(default)]
     parameters: Parameters,
     authorities: Vec<String>,
-    catalogue: CatalogueFile,
+    /// Written apart: people are to read it, and a field takes a line there.
+    #[serde(skip_serializing)]
+    catalogue: Option<CatalogueFile>,
     members: Vec<MemberFile>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CatalogueFile {
-    items: Vec<Named<ItemCode>>,
-    purposes: Vec<Named<PurposeCode>>,
 }
 
 /// A member as a genesis file has it.
@@ -105,7 +100,9 @@ pub fn write(genesis: &Genesis) -> Result<String> {
         genesis.name,
         genesis.chain_id()
     );
-    Ok(head + toml::to_string(&GenesisFile::from(genesis))?.as_str())
+    let file = toml::to_string(&GenesisFile::from(genesis))?;
+    let catalogue = xinqiao_catalogue::tables(&genesis.catalogue, "catalogue");
+    Ok(format!("{head}{file}\n{catalogue}"))
 }
 
 /// A member as text, to be pasted into a genesis file.
@@ -135,11 +132,8 @@ impl TryFrom<GenesisFile> for Genesis {
             .map(Validator::try_from)
             .collect::<Result<Vec<_>>>()?;
         validators.sort_by(|left, right| left.org.cmp(&right.org));
-        let wire = xinqiao_ledger::wire::Catalogue::from(&Catalogue {
-            version: 1,
-            items: sorted(file.catalogue.items),
-            purposes: sorted(file.catalogue.purposes),
-        });
+        let catalogue = file.catalogue.context("the file has no catalogue")?;
+        let catalogue = catalogue.into_catalogue().context("the catalogue")?;
         let genesis = Self {
             name: file.name,
             engine: file.engine,
@@ -147,7 +141,7 @@ impl TryFrom<GenesisFile> for Genesis {
             distinguishing_id: DistinguishingId::new(file.distinguishing_id.into_bytes())?,
             validators,
             members,
-            catalogue: Catalogue::try_from(&wire).map_err(|fault| fault.within("catalogue"))?,
+            catalogue,
             authorities: file
                 .authorities
                 .iter()
@@ -158,11 +152,6 @@ impl TryFrom<GenesisFile> for Genesis {
         genesis.check()?;
         Ok(genesis)
     }
-}
-
-fn sorted<C: Ord>(mut named: Vec<Named<C>>) -> Vec<Named<C>> {
-    named.sort_by(|left, right| left.code.cmp(&right.code));
-    named
 }
 
 impl TryFrom<ValidatorFile> for Validator {
@@ -292,10 +281,7 @@ impl From<&Genesis> for GenesisFile {
                 .collect(),
             parameters: genesis.parameters,
             authorities: genesis.authorities.iter().map(|der| pem(der)).collect(),
-            catalogue: CatalogueFile {
-                items: genesis.catalogue.items.clone(),
-                purposes: genesis.catalogue.purposes.clone(),
-            },
+            catalogue: None,
             members: genesis.members.iter().map(MemberFile::from).collect(),
         }
     }

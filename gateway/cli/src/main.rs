@@ -79,6 +79,9 @@ enum Command {
     /// Data sources: try a mapping on real data, register digests.
     #[command(subcommand)]
     Source(commands::source::SourceCommand),
+    /// The item catalogue: look at it, check a file of one, write out the one in force.
+    #[command(subcommand)]
+    Catalogue(commands::catalogue::CatalogueCommand),
     /// Consent grants: grant, pause, resume, revoke, look at.
     #[command(subcommand)]
     Consent(commands::consent::ConsentCommand),
@@ -138,6 +141,7 @@ async fn run(command: Command, json: bool) -> anyhow::Result<()> {
         Command::Governance(command) => commands::governance::run(command, json).await,
         Command::Validator(command) => commands::validator::run(command, json).await,
         Command::Source(command) => commands::source::run(command, json).await,
+        Command::Catalogue(command) => commands::catalogue::run(command, json).await,
         Command::Consent(command) => commands::consent::run(command, json).await,
         Command::Query(query) => commands::query::run(query, json).await,
         Command::Order(command) => commands::order::run(command, json).await,

@@ -19,19 +19,12 @@ use crate::compare::{self, Conflict};
 pub struct Version<'a> {
     /// Its code.
     pub item: &'a ItemCode,
+    /// The part it came with.
+    pub part: usize,
     /// Its as-of date, in days since 1970-01-01.
     pub as_of_day: u32,
     /// Its canonical JSON.
     pub json: &'a str,
-}
-
-/// One part of the order.
-#[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
-    /// What it was to bring.
-    pub items: &'a [ItemCode],
-    /// Whether it came and was verified.
-    pub came: bool,
 }
 
 /// What is to be said about one version beside its content.
@@ -69,11 +62,11 @@ pub struct Composite {
     pub items: Vec<Item>,
 }
 
-/// Puts a report together. `missing` are the items that no source holds; `today` is in days since 1970-01-01.
+/// Puts a report together. `parts` are the items that each part of the order was to bring, `missing` those that no source holds; `today` is in days since 1970-01-01.
 pub fn compose(
     catalogue: &Catalogue,
     versions: &[Version<'_>],
-    parts: &[Part<'_>],
+    parts: &[&[ItemCode]],
     missing: &[ItemCode],
     today: u32,
 ) -> Composite {
@@ -102,7 +95,7 @@ pub fn compose(
         })
         .collect();
     let mut codes: Vec<&ItemCode> = (parts.iter())
-        .flat_map(|part| part.items)
+        .flat_map(|items| items.iter())
         .chain(versions.iter().map(|version| version.item))
         .chain(missing)
         .collect();
@@ -112,8 +105,15 @@ pub fn compose(
     });
     codes.dedup();
     let item = |code: &ItemCode| {
-        let own: Vec<usize> = places(versions, |version| version.item == code);
-        let failed = places(parts, |part| !part.came && part.items.contains(code));
+        let own: Vec<usize> = (versions.iter().enumerate())
+            .filter(|(_, version)| version.item == code)
+            .map(|(at, _)| at)
+            .collect();
+        let came = |part: usize| own.iter().any(|at| versions[*at].part == part);
+        let failed = (parts.iter().enumerate())
+            .filter(|(part, items)| items.contains(code) && !came(*part))
+            .map(|(part, _)| part)
+            .collect::<Vec<_>>();
         let comparable: Vec<_> = (own.iter())
             .filter_map(|at| read[*at].as_ref().ok().map(|json| (*at, json)))
             .collect();
@@ -139,11 +139,6 @@ pub fn compose(
         marks,
         items: codes.into_iter().map(item).collect(),
     }
-}
-
-fn places<T>(all: &[T], wanted: impl Fn(&T) -> bool) -> Vec<usize> {
-    let found = all.iter().enumerate().filter(|(_, one)| wanted(one));
-    found.map(|(at, _)| at).collect()
 }
 
 /// A place as the wire has it; there are far fewer.
@@ -197,13 +192,15 @@ impl Item {
 }
 
 /// The part of a catalogue that rendering a report of these items takes.
-pub fn excerpt(catalogue: &Catalogue, items: &[Item]) -> wire::Catalogue {
-    let kept = |code: &ItemCode| items.iter().any(|item| item.code == *code);
+pub fn excerpt(catalogue: &Catalogue, items: &[wire::ReportItem]) -> wire::Catalogue {
+    let kept = |code: &ItemCode| items.iter().any(|item| item.item == code.as_str());
     wire::Catalogue::from(&Catalogue {
         items: (catalogue.items.iter())
             .filter(|schema| kept(&schema.code))
             .cloned()
             .collect(),
-        ..catalogue.clone()
+        version: catalogue.version,
+        groups: catalogue.groups.clone(),
+        purposes: catalogue.purposes.clone(),
     })
 }

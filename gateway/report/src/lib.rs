@@ -14,6 +14,7 @@ pub mod compare;
 pub mod composite;
 pub mod html;
 pub mod json;
+pub mod lines;
 mod show;
 mod view;
 mod wording;

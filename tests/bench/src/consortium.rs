@@ -17,9 +17,7 @@ use time::OffsetDateTime;
 use xinqiao_crypto::{DistinguishingId, SecretKey};
 use xinqiao_identity::pki::{Authority, CA_DAYS, LeafRequest, Validity};
 use xinqiao_ledger::{
-    catalogue::{Catalogue, Named},
     genesis::{Genesis, Parameters},
-    ids::{ItemCode, PurposeCode},
     member::{KeyRole, Member, MemberKind},
     validators::{Engine, Validator},
     wire,
@@ -187,7 +185,9 @@ pub(crate) fn found(folder: &Path, engine: Engine, validators: usize) -> Result<
     }
 
     let genesis = founder.genesis(engine, in_force)?;
-    let text = toml::to_string(&GenesisFile::of(&genesis, founder.authority.cert_pem()))?;
+    let file = toml::to_string(&GenesisFile::of(&genesis, founder.authority.cert_pem()))?;
+    let catalogue = xinqiao_catalogue::tables(&genesis.catalogue, "catalogue");
+    let text = format!("{file}\n{catalogue}");
     fs::write(folder.join("genesis.toml"), text)?;
     Ok(Consortium {
         follower: places.pop().context("a consortium has a follower")?,
@@ -260,25 +260,7 @@ impl Founder {
             distinguishing_id: DistinguishingId::default(),
             validators,
             members,
-            catalogue: Catalogue {
-                version: 1,
-                items: crate::subjects::codes()
-                    .into_iter()
-                    .chain([ITEM.to_owned()])
-                    .map(|code| {
-                        Ok(Named {
-                            code: code.parse()?,
-                            name_zh: "信息项".parse()?,
-                            name_en: "Item".parse()?,
-                        })
-                    })
-                    .collect::<Result<_>>()?,
-                purposes: vec![Named {
-                    code: PURPOSE.parse()?,
-                    name_zh: "贷款审批".parse()?,
-                    name_en: "Loan approval".parse()?,
-                }],
-            },
+            catalogue: xinqiao_catalogue::first()?,
             authorities: vec![der(self.authority.cert_pem())?],
             parameters: Parameters {
                 max_expiry_window: EXPIRY_WINDOW,
@@ -376,14 +358,7 @@ struct GenesisFile {
     validators: Vec<ValidatorFile>,
     parameters: Parameters,
     authorities: Vec<String>,
-    catalogue: CatalogueFile,
     members: Vec<MemberFile>,
-}
-
-#[derive(Serialize)]
-struct CatalogueFile {
-    items: Vec<Named<ItemCode>>,
-    purposes: Vec<Named<PurposeCode>>,
 }
 
 #[derive(Serialize)]
@@ -447,10 +422,6 @@ impl GenesisFile {
             validators: validators.collect(),
             parameters: genesis.parameters,
             authorities: vec![authority.to_owned()],
-            catalogue: CatalogueFile {
-                items: genesis.catalogue.items.clone(),
-                purposes: genesis.catalogue.purposes.clone(),
-            },
             members: members.collect(),
         }
     }

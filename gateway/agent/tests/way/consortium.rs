@@ -18,7 +18,11 @@ use xinqiao_crypto::{DistinguishingId, SecretKey, sm3};
 use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, GatewayHandle, Quotas};
 use xinqiao_identity::{Authority, LeafRequest, TokenKey, Validity, pki::Issued};
 use xinqiao_ledger::{
-    catalogue::{Catalogue, Named},
+    catalogue::{
+        Catalogue, Named,
+        field::{Field, FieldKind, Unit},
+        item::{ItemSchema, Sensitivity, Shape},
+    },
     genesis::{Genesis, Parameters},
     ids::{Fingerprint, GrantId, OrgId, TxId, UserId},
     item::{PseudonymKey, SaltKey},
@@ -98,6 +102,40 @@ fn named<C: std::str::FromStr<Err: std::fmt::Debug>>(code: &str) -> Named<C> {
         code: code.parse().unwrap(),
         name_zh: format!("项目 {code}").parse().unwrap(),
         name_en: code.parse().unwrap(),
+    }
+}
+
+/// An item that is a record of one field; whatever else a record has does not conform.
+fn item(code: &str) -> ItemSchema {
+    let Named {
+        code,
+        name_zh,
+        name_en,
+    } = named(code);
+    ItemSchema {
+        code,
+        name_zh,
+        name_en,
+        group: "records".parse().unwrap(),
+        place: 0,
+        shape: Shape::Record,
+        fields: vec![Field {
+            name: "amount".parse().unwrap(),
+            name_zh: "金额".parse().unwrap(),
+            name_en: "amount".parse().unwrap(),
+            required: false,
+            sensitive: false,
+            kind: FieldKind::Integer {
+                min: 0,
+                max: 9_999,
+                unit: Unit::default(),
+            },
+        }],
+        key: vec![],
+        fresh_days: 365,
+        keep_days: 1_825,
+        sensitivity: Sensitivity::Commercial,
+        owner: None,
     }
 }
 
@@ -246,7 +284,8 @@ impl Consortium {
             ],
             catalogue: Catalogue {
                 version: 1,
-                items: ["court", "customs", "invoices", "tax"].map(named).to_vec(),
+                groups: vec![named("records")],
+                items: ["court", "customs", "invoices", "tax"].map(item).to_vec(),
                 purposes: ["audit", "loan"].map(named).to_vec(),
             },
             authorities: vec![b"in the test's memory".to_vec()],

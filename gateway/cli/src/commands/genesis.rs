@@ -6,9 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 use xinqiao_crypto::{DistinguishingId, PublicKey};
-use xinqiao_data_adapters::generate;
 use xinqiao_ledger::{
-    catalogue::{Catalogue, Named},
+    catalogue::Catalogue,
     genesis::{Genesis, Parameters},
     ids::OrgId,
     member::Member,
@@ -316,33 +315,7 @@ fn show(genesis: &Genesis, json: bool) {
 
 /// The first catalogue.
 pub fn first_catalogue() -> Result<Catalogue> {
-    let mut items = generate::catalogue()
-        .into_iter()
-        .map(|item| {
-            Ok(Named {
-                code: item.code.parse()?,
-                name_zh: item.name_zh.parse()?,
-                name_en: item.name_en.parse()?,
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let mut purposes = generate::purposes()
-        .into_iter()
-        .map(|purpose| {
-            Ok(Named {
-                code: purpose.code.parse()?,
-                name_zh: purpose.name_zh.parse()?,
-                name_en: purpose.name_en.parse()?,
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    items.sort();
-    purposes.sort();
-    Ok(Catalogue {
-        version: 1,
-        items,
-        purposes,
-    })
+    Ok(xinqiao_catalogue::first()?)
 }
 
 /// This machine's time, in milliseconds since 1970-01-01 UTC.

@@ -7,7 +7,6 @@ use clap::{Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use xinqiao_ledger::{
-    catalogue::Catalogue,
     genesis::Parameters,
     governance::Proposal,
     ids::{OrgId, TxId},
@@ -44,7 +43,7 @@ pub enum GovernanceCommand {
     ///   set_weight = { org = "nj-bureau", weight = 2 }
     ///
     /// Further changes: suspend_member, reinstate_member, expel_member and remove_validator, each
-    /// of them = "ORG"; publish_catalogue = "catalogue.toml", with version, items and purposes;
+    /// of them = "ORG"; publish_catalogue = "catalogue.toml", as `xinqiao catalogue export` writes it;
     /// and set_parameters with all limits, as `xinqiao governance parameters` shows them.
     /// Files are looked for beside this one.
     #[command(verbatim_doc_comment)]
@@ -272,10 +271,8 @@ fn kind(change: ChangeFile, beside: &Path) -> Result<Kind> {
         ChangeFile::PublishCatalogue(path) => {
             let path = beside.join(path);
             let text = files::text(&path, files::MAX_CONFIG)?;
-            let mut catalogue: Catalogue = toml::from_str(&text)
+            let catalogue = xinqiao_catalogue::parse(&text)
                 .with_context(|| format!("{} is no catalogue", path.display()))?;
-            catalogue.items.sort();
-            catalogue.purposes.sort();
             Kind::PublishCatalogue((&catalogue).into())
         }
         ChangeFile::SetWeight(file) => Kind::SetWeight(wire::VotingWeight {

@@ -1,13 +1,15 @@
 //! `xinqiao query`: what a bank's application does, from the command line.
 
-use anyhow::Result;
-use clap::Args;
-use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
 use xinqiao_ledger::{
     ids::{GrantId, ItemCode, PurposeCode},
     wire::{self, report_service_client::ReportServiceClient},
 };
-use xinqiao_rpc::{Limits, limits::MAX_SEALED_MESSAGE_BYTES, tls};
+use xinqiao_report::{Lang, Occasion, html, json, lines};
+use xinqiao_rpc::{Limits, Reason, limits::MAX_SEALED_MESSAGE_BYTES, tls};
 
 use crate::{client::explain, render};
 
@@ -34,11 +36,47 @@ pub struct Query {
     /// How long the sources have, in milliseconds.
     #[arg(long, default_value_t = 10_000)]
     deadline_ms: u32,
+    /// Write the report as a page that needs nothing else, and prints on A4.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// Write the report as PDF; Chromium must be installed.
+    #[arg(long)]
+    pdf: Option<PathBuf>,
+    /// Language of the report.
+    #[arg(long, value_enum, default_value_t = ReportLang::Both)]
+    lang: ReportLang,
+}
+
+/// Languages of a report.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ReportLang {
+    /// Chinese.
+    Zh,
+    /// English.
+    En,
+    /// Both, Chinese first.
+    Both,
+}
+
+impl From<ReportLang> for Lang {
+    fn from(lang: ReportLang) -> Self {
+        match lang {
+            ReportLang::Zh => Self::Zh,
+            ReportLang::En => Self::En,
+            ReportLang::Both => Self::Both,
+        }
+    }
 }
 
 /// Runs the command.
 pub async fn run(query: Query, as_json: bool) -> Result<()> {
     let channel = tls::plain_channel(&query.agent, &Limits::default())?;
+    let occasion = Occasion {
+        uscc: query.uscc.clone(),
+        purpose: query.purpose.to_string(),
+        user: query.user.clone(),
+        reason,
+    };
     let report = ReportServiceClient::new(channel)
         .max_decoding_message_size(MAX_SEALED_MESSAGE_BYTES)
         .query_report(wire::QueryReportRequest {
@@ -49,27 +87,104 @@ pub async fn run(query: Query, as_json: bool) -> Result<()> {
             user: query.user,
             deadline_ms: query.deadline_ms,
             branch: String::new(),
+            with_catalogue: true,
         })
         .await
         .map_err(explain)?
         .into_inner();
+    let lang = Lang::from(query.lang);
     if as_json {
-        render::print_json(&json(&report));
+        render::print_json(&json::report(&report, &occasion));
     } else {
-        print(&report);
+        print(&report, lang);
+    }
+    if query.html.is_some() || query.pdf.is_some() {
+        let page = html::report(&report, &occasion, lang)?;
+        if let Some(path) = &query.html {
+            write(path, page.as_bytes())?;
+        }
+        if let Some(path) = &query.pdf {
+            pdf(&page, path).await?;
+        }
     }
     Ok(())
 }
 
+/// What a reason code means.
+fn reason(code: &str) -> Option<(&'static str, &'static str)> {
+    let reason = Reason::from_code(code)?;
+    Some((reason.chinese().happened, reason.english().happened))
+}
+
+/// A report is for its reader alone.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let whence = || format!("cannot write {}", path.display());
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(whence)?;
+    file.write_all(bytes).with_context(whence)
+}
+
+/// Prints a page with a browser that is here, without network and without a profile that it would keep.
+async fn pdf(page: &str, path: &Path) -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("xinqiao-page-").tempdir()?;
+    let source = folder.path().join("report.html");
+    write(&source, page.as_bytes())?;
+    let printed = folder.path().join("report.pdf");
+    for browser in ["chromium", "chromium-browser", "google-chrome"] {
+        let mut command = tokio::process::Command::new(browser);
+        command
+            .args(["--headless", "--disable-gpu", "--no-pdf-header-footer"])
+            .arg("--no-first-run")
+            .arg("--host-resolver-rules=MAP * ~NOTFOUND")
+            .arg(format!(
+                "--user-data-dir={}",
+                folder.path().join("profile").display()
+            ))
+            .arg(format!("--print-to-pdf={}", printed.display()))
+            .arg(&source)
+            .kill_on_drop(true)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        // A browser's own sandbox does not start for root; the page has nothing that runs.
+        if std::fs::metadata("/proc/self")
+            .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+        {
+            command.arg("--no-sandbox");
+        }
+        match command.status().await {
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
+            Err(fault) => return Err(fault).with_context(|| format!("cannot start {browser}")),
+            Ok(status) if !status.success() => {
+                bail!("{browser} could not print the page ({status})")
+            }
+            Ok(_) => {
+                let bytes = std::fs::read(&printed).context("the browser printed nothing")?;
+                return write(path, &bytes);
+            }
+        }
+    }
+    bail!("no Chromium was found to print with; --html writes a page that any browser prints")
+}
+
 /// A report as tables.
-pub fn print(report: &wire::QueryReportResponse) {
+pub fn print(report: &wire::QueryReportResponse, lang: Lang) {
     println!(
         "order {} (height {})",
         hex::encode(&report.order),
         report.placed_at_height
     );
     println!("{}", parts_table(report));
-    println!("{}", sections_table(report));
+    println!("{}", sections_table(report, lang));
+    for line in lines::conflicts(report, lang) {
+        println!("≠ {line}");
+    }
     if !report.missing_items.is_empty() {
         println!("no source holds: {}", report.missing_items.join(", "));
     }
@@ -90,10 +205,11 @@ pub fn parts_table(report: &wire::QueryReportResponse) -> comfy_table::Table {
     table
 }
 
-/// The sections.
-pub fn sections_table(report: &wire::QueryReportResponse) -> comfy_table::Table {
+/// The sections, in the catalogue's order and with its labels.
+pub fn sections_table(report: &wire::QueryReportResponse, lang: Lang) -> comfy_table::Table {
     let mut table = render::table(["item", "source", "as of", "content", "proof"]);
-    for section in &report.sections {
+    let places = report.items.iter().flat_map(|item| &item.sections);
+    for section in places.filter_map(|at| report.sections.get(*at as usize)) {
         let proof = section.proof.as_ref().map_or_else(
             || "none".to_owned(),
             |proof| {
@@ -107,44 +223,21 @@ pub fn sections_table(report: &wire::QueryReportResponse) -> comfy_table::Table 
                 )
             },
         );
+        let mut as_of = render::day(section.as_of_day);
+        if section.stale {
+            as_of.push_str("\nout of date");
+        }
+        let mut content = lines::content(report, section, lang).join("\n");
+        for fault in &section.faults {
+            content.push_str(&format!("\n! {}: {}", fault.path, fault.message));
+        }
         table.add_row([
             format!("{}\n{}", section.name_zh, section.item),
             section.source_name.clone(),
-            render::day(section.as_of_day),
-            section.json.clone(),
+            as_of,
+            content,
             proof,
         ]);
     }
     table
-}
-
-/// A report as JSON.
-pub fn json(report: &wire::QueryReportResponse) -> Value {
-    let sections: Vec<Value> = report
-        .sections
-        .iter()
-        .map(|section| {
-            json!({
-                "item": section.item, "source": section.source, "as_of": render::day(section.as_of_day),
-                "content": serde_json::from_str::<Value>(&section.json).unwrap_or(Value::Null),
-                "root": section.proof.as_ref().map(|proof| hex::encode(&proof.root)),
-            })
-        })
-        .collect();
-    let parts: Vec<Value> = report
-        .parts
-        .iter()
-        .map(|part| {
-            json!({
-                "part": part.part, "source": part.source, "items": part.items,
-                "status": render::part_status(part.status), "reason": part.reason,
-                "elapsed_us": part.elapsed_us,
-            })
-        })
-        .collect();
-    json!({
-        "order": hex::encode(&report.order), "grant": hex::encode(&report.grant),
-        "placed_at_height": report.placed_at_height, "elapsed_us": report.elapsed_us,
-        "sections": sections, "parts": parts, "missing_items": report.missing_items,
-    })
 }

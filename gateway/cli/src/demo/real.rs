@@ -273,15 +273,7 @@ pub async fn run(
 }
 
 fn grant(bureau: &Client, uscc: &Uscc) -> Result<Action> {
-    let items: Vec<ItemCode> = [
-        "business_registration",
-        "registered_capital",
-        "business_scope",
-        "registered_address",
-    ]
-    .iter()
-    .map(|code| Ok(code.parse()?))
-    .collect::<Result<_>>()?;
+    let items: Vec<ItemCode> = vec!["business_registration".parse()?];
     let (grantee, purpose): (OrgId, PurposeCode) = (BANK.parse()?, "loan_approval".parse()?);
     let subject = bureau.subject(uscc.expose())?;
     let terms = consent::terms(

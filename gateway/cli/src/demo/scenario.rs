@@ -82,7 +82,7 @@ pub async fn run(
     println!(
         "{}\n{}",
         query::parts_table(&report),
-        query::sections_table(&report)
+        query::sections_table(&report, xinqiao_report::Lang::Both)
     );
     let three: Vec<&str> = report
         .sections
@@ -343,6 +343,7 @@ impl Cast<'_> {
                 user: CLERK.to_owned(),
                 deadline_ms,
                 branch: String::new(),
+                with_catalogue: true,
             })
             .await
             .map(tonic::Response::into_inner)

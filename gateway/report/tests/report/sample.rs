@@ -7,7 +7,7 @@ use xinqiao_ledger::{
 };
 use xinqiao_report::{
     Occasion,
-    composite::{Part, Version, compose, excerpt},
+    composite::{Version, compose, excerpt},
 };
 
 /// The day on which it is asked for: 2026-07-31.
@@ -105,6 +105,7 @@ pub(crate) fn answer(catalogue: &Catalogue, rows: &[Row]) -> wire::QueryReportRe
     let versions: Vec<Version<'_>> = (rows.iter().zip(&codes))
         .map(|(row, item)| Version {
             item,
+            part: row.1,
             as_of_day: row.2,
             json: row.3,
         })
@@ -119,12 +120,7 @@ pub(crate) fn answer(catalogue: &Catalogue, rows: &[Row]) -> wire::QueryReportRe
         "enforcement".parse().unwrap(),
         "litigation".parse().unwrap(),
     ]);
-    let parts: Vec<Part<'_>> = (held.iter().enumerate())
-        .map(|(at, items)| Part {
-            items,
-            came: at < 3,
-        })
-        .collect();
+    let parts: Vec<&[ItemCode]> = held.iter().map(Vec::as_slice).collect();
     let missing: Vec<ItemCode> = vec!["customs".parse().unwrap()];
     let composite = compose(catalogue, &versions, &parts, &missing, TODAY);
     let mut sections: Vec<wire::ReportSection> = (rows.iter().enumerate())
@@ -159,6 +155,9 @@ pub(crate) fn answer(catalogue: &Catalogue, rows: &[Row]) -> wire::QueryReportRe
     for (section, mark) in sections.iter_mut().zip(composite.marks) {
         mark.put(section);
     }
+    let items: Vec<wire::ReportItem> = (composite.items.into_iter())
+        .map(|item| item.into_wire(catalogue))
+        .collect();
     wire::QueryReportResponse {
         order: vec![0xa1; 32],
         grant: vec![0xb2; 32],
@@ -186,10 +185,8 @@ pub(crate) fn answer(catalogue: &Catalogue, rows: &[Row]) -> wire::QueryReportRe
         missing_items: vec!["customs".into()],
         placed_at_height: 512,
         elapsed_us: 1_502_000,
-        catalogue: Some(excerpt(catalogue, &composite.items)),
-        items: (composite.items.into_iter())
-            .map(|item| item.into_wire(catalogue))
-            .collect(),
+        catalogue: Some(excerpt(catalogue, &items)),
+        items,
         catalogue_version: catalogue.version,
         asked_at_ms: u64::from(TODAY) * 86_400_000 + 8_130_000,
         institution: "js-bank".into(),

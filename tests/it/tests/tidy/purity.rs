@@ -15,12 +15,14 @@ use crate::tree::{File, Tree};
 
 /// The crates that decide.
 pub(crate) const PURE: &[&str] = &[
+    "xinqiao-catalogue",
     "xinqiao-consensus",
     "xinqiao-contracts",
     "xinqiao-crypto",
     "xinqiao-decide",
     "xinqiao-dispatch",
     "xinqiao-ledger",
+    "xinqiao-report",
 ];
 
 /// Libraries that run, wait, store or talk.

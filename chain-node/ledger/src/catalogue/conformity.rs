@@ -342,7 +342,7 @@ fn decimal_fault(unit: &str, bounds: Bounds<'_>, value: &Json<'_>) -> Result<(),
         }
         number.text().ok_or(What::Form(form))?
     };
-    let number = Decimal::decimal(number).ok_or(What::Form(
+    let number = Decimal::new(number).ok_or(What::Form(
         "a decimal such as 1234.5, without needless zeros",
     ))?;
     bounded(bounds, &number)

@@ -149,8 +149,7 @@ impl FieldKind {
             }
             Type::Decimal(decimal) => {
                 let form = "a decimal such as -12.5, of at most 30 digits and no needless zeros";
-                let bound =
-                    |name: &str, text| Decimal::bound(&at(name), text, Decimal::decimal, form);
+                let bound = |name: &str, text| Decimal::bound(&at(name), text, Decimal::new, form);
                 let unit = Unit::parse(&at("decimal.unit"), &decimal.unit)?;
                 let min = bound("decimal.min", &decimal.min)?;
                 let max = bound("decimal.max", &decimal.max)?;

@@ -29,7 +29,7 @@ pub struct Decimal(String);
 
 impl Decimal {
     /// Reads a decimal in its canonical form.
-    pub fn decimal(text: &str) -> Option<Self> {
+    pub fn new(text: &str) -> Option<Self> {
         is_canonical(text, 0).then(|| Self(text.to_owned()))
     }
 
@@ -151,7 +151,7 @@ mod tests {
             ("1234567890123456789012345678901", false, false),
             ("1234567890123456789012345678.90", false, true),
         ] {
-            assert_eq!(Decimal::decimal(text).is_some(), decimal, "{text}");
+            assert_eq!(Decimal::new(text).is_some(), decimal, "{text}");
             assert_eq!(Decimal::amount(text).is_some(), amount, "{text}");
         }
     }
@@ -164,14 +164,14 @@ mod tests {
         ];
         let numbers: Vec<_> = ascending
             .iter()
-            .map(|text| Decimal::decimal(text).unwrap())
+            .map(|text| Decimal::new(text).unwrap())
             .collect();
         for (left, one) in numbers.iter().enumerate() {
             for (right, other) in numbers.iter().enumerate() {
                 assert_eq!(one.compare(other), left.cmp(&right), "{one} {other}");
             }
         }
-        let (amount, decimal) = (Decimal::amount("1.50"), Decimal::decimal("1.5"));
+        let (amount, decimal) = (Decimal::amount("1.50"), Decimal::new("1.5"));
         assert_eq!(amount.unwrap().compare(&decimal.unwrap()), Ordering::Equal);
     }
 }

@@ -1,6 +1,6 @@
 //! `xinqiao catalogue`: the item catalogue as people look at it, check it and write it out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -81,12 +81,12 @@ impl Of {
     }
 }
 
-fn from_file(file: &PathBuf) -> Result<Catalogue> {
+fn from_file(file: &Path) -> Result<Catalogue> {
     let text = files::text(file, files::MAX_CONFIG)?;
     xinqiao_catalogue::parse(&text).with_context(|| format!("{} is no catalogue", file.display()))
 }
 
-async fn in_force(profile: &std::path::Path) -> Result<Catalogue> {
+async fn in_force(profile: &Path) -> Result<Catalogue> {
     let answer = Client::open(profile)?
         .state()
         .get_catalogue(wire::GetCatalogueRequest {})
@@ -97,7 +97,7 @@ async fn in_force(profile: &std::path::Path) -> Result<Catalogue> {
     Ok(Catalogue::try_from(&catalogue)?)
 }
 
-async fn check(file: &PathBuf, profile: Option<PathBuf>, as_json: bool) -> Result<()> {
+async fn check(file: &Path, profile: Option<PathBuf>, as_json: bool) -> Result<()> {
     let catalogue = from_file(file)?;
     if let Some(profile) = profile {
         let current = in_force(&profile).await?;

@@ -84,10 +84,11 @@ pub async fn run(
         query::parts_table(&report),
         query::sections_table(&report, xinqiao_report::Lang::Both)
     );
+    // An item may come from several sources: items are what is counted.
     let three: Vec<&str> = report
-        .sections
+        .items
         .iter()
-        .map(|section| section.item.as_str())
+        .map(|item| item.item.as_str())
         .take(3)
         .collect();
     let chosen = cast

@@ -42,6 +42,11 @@ impl From<[u8; 32]> for SaltKey {
 }
 
 impl SaltKey {
+    /// The key with which an adapter seals where a scan has got to, so that the next process can go on there.
+    pub fn checkpoint_key(&self) -> [u8; 32] {
+        self.0.mac(&[b"xinqiao/checkpoint-key/v1"]).to_bytes()
+    }
+
     /// What a subject's code is sealed with where the source keeps it beside the pseudonym: the first bytes of
     /// HMAC-SM3 over the pseudonym. A subject has one code, so no pad serves twice.
     pub fn code_pad(&self, subject: &Subject) -> [u8; USCC_LENGTH] {

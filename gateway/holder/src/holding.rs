@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::sync::Mutex;
-use xinqiao_data_adapters::{FetchError, Mapping, Source, SubjectRecord};
+use xinqiao_data_adapters::{FetchError, Mapping, OpenOptions, Source, SubjectRecord, open_with};
 use xinqiao_dispatch::delivery::Record;
 use xinqiao_ledger::{
     ids::{ItemCode, SourceId, Subject},
@@ -78,11 +78,14 @@ impl Holding {
                 source_id: config.source.clone(),
                 fault,
             })?;
+        let options = OpenOptions {
+            checkpoint_key: Some(config.salt_key.checkpoint_key()),
+        };
         Self::with_source(
             config.source.clone(),
             config.name.clone(),
             items,
-            xinqiao_data_adapters::open(mapping).map_err(fault)?,
+            open_with(mapping, &options).map_err(fault)?,
             config.salt_key.clone(),
             pseudonym.clone(),
             state_dir,

@@ -1,6 +1,8 @@
 //! Records of as many enterprises as are asked for, made as they are read: what a bureau's database would give,
 //! without the database. Items are put into canonical form as adapters do it.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 use time::{Date, macros::date};
 use xinqiao_data_adapters::{
@@ -15,8 +17,12 @@ pub(crate) const PUBLISHED_SUBJECTS: u64 = 5_089_500;
 /// Their items.
 pub(crate) const PUBLISHED_ITEMS: u64 = 93_259_700;
 
-/// Items of the catalogue.
-const ITEMS: u64 = 29;
+/// Codes of the first catalogue's items, ascending.
+static CODES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let catalogue = xinqiao_catalogue::first().expect("the shipped catalogue is sound");
+    let codes = catalogue.items.iter().map(|item| item.code.to_string());
+    codes.collect()
+});
 
 /// Enterprises by number, all alike in shape.
 #[derive(Debug, Clone, Copy)]
@@ -37,14 +43,9 @@ struct Fields {
     rows: u64,
 }
 
-/// Code of an item of the catalogue by its number.
-pub(crate) fn code(number: u64) -> String {
-    format!("item_{number:02}")
-}
-
-/// All codes, ascending.
-pub(crate) fn codes() -> Vec<String> {
-    (0..ITEMS).map(code).collect()
+/// Codes of all items, ascending.
+pub(crate) fn codes() -> &'static [String] {
+    &CODES
 }
 
 /// A number that looks like chance and is the same each time (SplitMix64, Steele et al. 2014).
@@ -76,13 +77,14 @@ impl Invented {
         const AS_OF: Date = date!(2026 - 06 - 30);
         const CHANGED: Date = date!(2026 - 07 - 31);
         let changed = self.changed_one_of > 0 && number.is_multiple_of(self.changed_one_of);
-        let first = mixed(number) % ITEMS;
+        let all = CODES.len() as u64;
+        let first = mixed(number) % all;
         let mut held: Vec<u64> = (0..Self::items_of(number))
-            .map(|item| (first + item) % ITEMS)
+            .map(|item| (first + item) % all)
             .collect();
         held.sort_unstable();
         let items = held.into_iter().map(|item| {
-            let value = mixed(number.wrapping_mul(ITEMS) + item + u64::from(changed));
+            let value = mixed(number.wrapping_mul(all) + item + u64::from(changed));
             let fields = Fields {
                 amount: format!("{}.{:02}", value % 10_000_000, value % 97),
                 currency: "CNY",
@@ -92,7 +94,7 @@ impl Invented {
                 rows: value % 40,
             };
             Item {
-                code: code(item),
+                code: CODES[item as usize].clone(),
                 canonical: serde_json_canonicalizer::to_vec(&fields)
                     .expect("texts and small numbers have a canonical form"),
             }

@@ -1,9 +1,8 @@
 //! `xinqiao source`: try a mapping on real data, and register what it yields.
 
 use std::{
-    collections::BTreeMap,
+    num::NonZeroU32,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -146,112 +145,6 @@ fn check_shown(mapping: &Path, options: &CheckOptions) -> Result<CheckReport> {
     });
     spinner.finish_and_clear();
     Ok(report?)
-}
-
-/// Starts the holder's own replica, brings every source in line with the ledger, and stops again.
-async fn sync(loaded: &Loaded<HolderFile>) -> Result<Vec<(SourceId, SyncReport)>> {
-    let config = holder_config(loaded)?;
-    let mut node = NodeConfig::new(
-        config.replica.data_dir.clone(),
-        config.replica.genesis.clone(),
-        Role::Follower,
-        config.identity.clone(),
-    );
-    node.upstreams = config.replica.upstreams.clone();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let node = Node::start(node, async {
-        // Either way, told or forgotten, it is time to stop.
-        let _ = stopped.await;
-    })
-    .await?;
-    let registrar = Registrar::new(
-        node.replica.clone(),
-        config.org.clone(),
-        config.keys.clone(),
-    );
-    let mut reports = Vec::new();
-    let mut failed = None;
-    for source in &config.sources {
-        let (source, pseudonym) = (source.clone(), config.keys.pseudonym.clone());
-        let holding =
-            tokio::task::spawn_blocking(move || Holding::open(&source, &pseudonym)).await??;
-        let holding = Arc::new(holding);
-        let mut options = SyncOptions::new(loaded.path("data/sync".as_ref()));
-        options.progress = progress_bar(&holding);
-        match registrar.sync(&holding, &options).await {
-            Ok(report) => reports.push((holding.id().clone(), report)),
-            Err(fault) => {
-                failed = Some(fault);
-                break;
-            }
-        }
-    }
-    drop(registrar);
-    drop(stop);
-    node.join().await?;
-    match failed {
-        Some(fault) => Err(fault.into()),
-        None => Ok(reports),
-    }
-}
-
-fn sync_table(reports: &[(SourceId, SyncReport)]) -> comfy_table::Table {
-    let mut table = render::table([
-        "source",
-        "subjects",
-        "items",
-        "registered",
-        "superseded",
-        "unchanged",
-        "withdrawn",
-        "bad rows",
-        "listed in",
-    ]);
-    for (source, report) in reports {
-        table.add_row([
-            source.to_string(),
-            report.subjects.to_string(),
-            report.items.to_string(),
-            report.registered.to_string(),
-            report.superseded.to_string(),
-            report.unchanged.to_string(),
-            report.withdrawn.to_string(),
-            report.bad_rows.to_string(),
-            report
-                .bad_rows_file
-                .as_ref()
-                .map(|file| file.display().to_string())
-                .unwrap_or_default(),
-        ]);
-    }
-    table
-}
-
-fn sync_json((source, report): &(SourceId, SyncReport)) -> Result<Value> {
-    let mut by_reason: BTreeMap<String, u64> = BTreeMap::new();
-    let mut first = Vec::new();
-    if let Some(file) = &report.bad_rows_file {
-        let mut rows = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .from_path(file)?;
-        for row in rows.records() {
-            let row = row?;
-            let cell = |index| row.get(index).unwrap_or_default();
-            *by_reason.entry(cell(2).to_owned()).or_default() += 1;
-            if first.len() < 10 {
-                first.push(format!("{}:{}: {}", cell(0), cell(1), cell(3)));
-            }
-        }
-    }
-    Ok(json!({
-        "source": source.as_str(), "subjects": report.subjects, "items": report.items,
-        "registered": report.registered, "superseded": report.superseded,
-        "unchanged": report.unchanged, "withdrawn": report.withdrawn, "older": report.older,
-        "bad_rows": report.bad_rows, "bad_by_reason": by_reason, "first_bad_rows": first,
-        "bad_row_file": report.bad_rows_file, "warnings": report.warnings,
-        "transactions": report.transactions, "bytes": report.bytes,
-        "elapsed_ms": u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
-    }))
 }
 
 fn print_check(report: &CheckReport, elapsed: Duration) {

@@ -2,22 +2,30 @@
 //!
 //! Works for any adapter. Shows shapes instead of values. Not here: how it is printed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use xinqiao_ledger::catalogue::{Catalogue, conformity, item::ItemSchema};
+use xinqiao_ledger::ids::ItemCode;
 
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::mask::mask;
 use crate::source::{BadRow, Description, Reason, Source};
 
-/// How much a report keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Most different ways of not conforming that are told apart, of one item.
+const MAX_MISFITS: usize = 64;
+
+/// How much a report keeps, and what items are held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckOptions {
     /// Bad rows listed; all are counted.
     pub bad_rows: usize,
     /// Different shapes shown of one field.
     pub samples: usize,
+    /// The catalogue whose schemas items must conform to; none to leave that out.
+    pub catalogue: Option<Arc<Catalogue>>,
 }
 
 impl Default for CheckOptions {
@@ -25,6 +33,7 @@ impl Default for CheckOptions {
         Self {
             bad_rows: 1000,
             samples: 3,
+            catalogue: None,
         }
     }
 }
@@ -63,6 +72,28 @@ pub struct ItemReport {
     pub longest: u64,
     /// Its fields.
     pub fields: Vec<FieldReport>,
+    /// What it comes to against the catalogue, if there is one.
+    pub conformity: Option<ItemConformity>,
+}
+
+/// How an item of all subjects conforms to its schema in the catalogue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ItemConformity {
+    /// The catalogue has no such item: it cannot be registered.
+    pub unknown: bool,
+    /// Subjects whose item does not conform.
+    pub subjects: u64,
+    /// In which ways, by field and code of the fault.
+    pub misfits: BTreeMap<(String, &'static str), Misfit>,
+}
+
+/// One way of not conforming.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// How often.
+    pub count: u64,
+    /// What is wrong the first time. It shows no value.
+    pub example: String,
 }
 
 /// One field over all subjects.
@@ -114,6 +145,12 @@ pub fn check_source(
     progress: &mut dyn FnMut(&CheckReport),
 ) -> Result<CheckReport, Error> {
     let mut report = CheckReport::empty(&source.describe());
+    for item in &mut report.items {
+        item.conformity = options.catalogue.as_ref().map(|catalogue| ItemConformity {
+            unknown: schema(catalogue, &item.code).is_none(),
+            ..ItemConformity::default()
+        });
+    }
     let mut seen = BTreeSet::new();
     for step in source.scan(None)? {
         let step = step?;
@@ -130,6 +167,7 @@ pub fn check_source(
                 for item in &record.items {
                     if let Some(counted) = report.items.iter_mut().find(|i| i.code == item.code) {
                         counted.add(&item.canonical, options);
+                        counted.hold_against(options.catalogue.as_deref(), &item.canonical);
                     }
                 }
             }
@@ -157,6 +195,7 @@ impl CheckReport {
             subjects: 0,
             entries: 0,
             longest: 0,
+            conformity: None,
             fields: item
                 .fields
                 .iter()
@@ -192,7 +231,43 @@ impl CheckReport {
     }
 }
 
+fn schema<'c>(catalogue: &'c Catalogue, code: &str) -> Option<&'c ItemSchema> {
+    catalogue.item(&code.parse::<ItemCode>().ok()?)
+}
+
+/// `entries[3].amount` as `entries[].amount`: the same field in whatever entry.
+fn field_of(path: &str) -> String {
+    match (path.find('['), path.find(']')) {
+        (Some(open), Some(close)) if open < close => {
+            format!("{}{}", &path[..=open], &path[close..])
+        }
+        _ => path.to_owned(),
+    }
+}
+
 impl ItemReport {
+    /// Counts whether an item conforms to the catalogue, and how not.
+    fn hold_against(&mut self, catalogue: Option<&Catalogue>, canonical: &[u8]) {
+        let schema = catalogue.and_then(|catalogue| schema(catalogue, &self.code));
+        let (Some(schema), Some(counted)) = (schema, &mut self.conformity) else {
+            return;
+        };
+        let found = conformity::check(schema, canonical);
+        counted.subjects += u64::from(!found.holds());
+        for fault in found.faults {
+            let key = (field_of(&fault.path), fault.what.code());
+            let room = counted.misfits.len() < MAX_MISFITS;
+            match counted.misfits.entry(key) {
+                Entry::Occupied(mut known) => known.get_mut().count += 1,
+                Entry::Vacant(new) if room => {
+                    let example = fault.what.to_string();
+                    new.insert(Misfit { count: 1, example });
+                }
+                Entry::Vacant(_) => {}
+            }
+        }
+    }
+
     fn add(&mut self, canonical: &[u8], options: &CheckOptions) {
         self.subjects += 1;
         let Ok(object) = serde_json::from_slice::<Map<String, Value>>(canonical) else {

@@ -525,6 +525,7 @@ fn a_check_counts_every_row_and_shows_no_value() {
     let options = CheckOptions {
         bad_rows: 4,
         samples: 2,
+        catalogue: None,
     };
     let report = check(mapping, &options).expect("it reads");
     assert_eq!(report.subjects, 71);

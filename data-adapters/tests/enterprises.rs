@@ -72,6 +72,7 @@ fn fifty_thousand_rows_are_accounted_for() {
     let options = CheckOptions {
         bad_rows: 1000,
         samples: 3,
+        ..CheckOptions::default()
     };
     let report = check(mapping(dir.path(), &files(&folder)), &options).expect("it reads");
     assert_eq!(report.rows, 50_000);

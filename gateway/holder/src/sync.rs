@@ -294,8 +294,8 @@ struct Run<'a> {
     settler: Settler,
     journal: Journal,
     report: SyncReport,
-    /// When the next batch may go, where their pace is limited.
-    next_batch: tokio::time::Instant,
+    /// When the last batch goes, where their pace is limited.
+    last_batch: tokio::time::Instant,
     from: Option<Checkpoint>,
 }
 
@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
             settler,
             journal,
             report: SyncReport::default(),
-            next_batch: tokio::time::Instant::now(),
+            last_batch: tokio::time::Instant::now(),
             from: None,
         };
         if let Some(mark) = resumed {
@@ -453,13 +453,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// When a batch of so many subjects may go.
+    /// When a batch of so many subjects may go: once the time that it stands for has passed.
     fn paced(&mut self, subjects: usize) -> Option<tokio::time::Instant> {
-        let per_second = self.options.per_second?;
-        let goes = self.next_batch.max(tokio::time::Instant::now());
-        self.next_batch =
-            goes + Duration::from_secs_f64(subjects as f64 / f64::from(per_second.get()));
-        Some(goes)
+        let per_second = f64::from(self.options.per_second?.get());
+        let takes = Duration::from_secs_f64(subjects as f64 / per_second);
+        self.last_batch = self.last_batch.max(tokio::time::Instant::now()) + takes;
+        Some(self.last_batch)
     }
 
     fn settled(&mut self, settled: Settled) -> Result<(), Error> {

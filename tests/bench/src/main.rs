@@ -283,7 +283,15 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let read = |args: &[&str]| Options::try_parse_from([&["chain"], args].concat());
+        let read = |args: &[&str]| {
+            let read = Benchmark::try_parse_from([&["bench", "chain"], args].concat())?;
+            match read {
+                Benchmark::Chain(options) => Ok(options),
+                Benchmark::Register(_) => {
+                    Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand))
+                }
+            }
+        };
         let options = read(&["--engines", "solo,bft7", "--seconds", "2"]).unwrap();
         assert_eq!(options.engines.len(), 2);
         assert_eq!(options.seconds, Some(2));

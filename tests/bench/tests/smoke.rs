@@ -6,7 +6,7 @@ use serde_json::Value;
 
 #[test]
 fn a_short_run_measures_everything_and_writes_the_documents() {
-    let chain = Path::new(env!("CARGO_BIN_EXE_chain"));
+    let chain = Path::new(env!("CARGO_BIN_EXE_bench"));
     assert!(
         chain.with_file_name("xinqiao").is_file(),
         "`cargo xtask test` builds `xinqiao` before the tests, and so does `cargo build --workspace --bins --tests`"
@@ -15,6 +15,7 @@ fn a_short_run_measures_everything_and_writes_the_documents() {
     let (out, docs) = (folder.path().join("out.json"), folder.path().join("docs"));
     let output = Command::new(chain)
         .args([
+            "chain",
             "--quick",
             "--engines",
             "solo",
@@ -58,4 +59,40 @@ fn a_short_run_measures_everything_and_writes_the_documents() {
     let document = std::fs::read_to_string(docs.join("benchmarks.md")).unwrap();
     assert!(document.contains("| solo |"), "{document}");
     assert!(docs.join("benchmarks/cpu.svg").is_file());
+}
+
+#[test]
+fn registration_is_measured_and_one_in_a_hundred_is_superseded_the_second_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, page) = (
+        folder.path().join("out.json"),
+        folder.path().join("page.md"),
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["register", "--subjects", "2000"])
+        .arg("--out")
+        .arg(&out)
+        .arg("--page")
+        .arg(&page)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let figures: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    let (first, again) = (&figures["first"], &figures["again"]);
+    assert_eq!(first["registered"], 2_000);
+    assert_eq!(
+        (&again["superseded"], &again["unchanged"]),
+        (&Value::from(20), &Value::from(1_980))
+    );
+    assert!(
+        figures["validator_bytes"]
+            .as_u64()
+            .is_some_and(|bytes| bytes > 0)
+    );
+    assert!(
+        std::fs::read_to_string(&page)
+            .unwrap()
+            .contains("| registered |")
+    );
 }

@@ -81,7 +81,7 @@ impl Of {
     }
 }
 
-fn from_file(file: &Path) -> Result<Catalogue> {
+pub(super) fn from_file(file: &Path) -> Result<Catalogue> {
     let text = files::text(file, files::MAX_CONFIG)?;
     xinqiao_catalogue::parse(&text).with_context(|| format!("{} is no catalogue", file.display()))
 }

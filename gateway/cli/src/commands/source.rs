@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,10 @@ pub enum SourceCommand {
         /// How many bad rows to print.
         #[arg(long, default_value_t = 20)]
         bad_rows: usize,
+        /// The catalogue that items are held against: a file, as `xinqiao catalogue export` writes it; the first
+        /// catalogue if nothing is said
+        #[arg(long, value_name = "FILE")]
+        catalogue: Option<PathBuf>,
     },
     /// Digest a holder's records and register what is new or has changed. Resumes by itself after an
     /// interruption. A holder that runs does it while it serves; else its replica is started for it.
@@ -57,9 +62,18 @@ pub enum SourceCommand {
 /// Runs the command.
 pub async fn run(command: SourceCommand, as_json: bool) -> Result<()> {
     match command {
-        SourceCommand::Check { mapping, bad_rows } => {
+        SourceCommand::Check {
+            mapping,
+            bad_rows,
+            catalogue,
+        } => {
+            let catalogue = match catalogue {
+                Some(file) => super::catalogue::from_file(&file)?,
+                None => xinqiao_catalogue::first()?,
+            };
             let options = CheckOptions {
                 bad_rows,
+                catalogue: Some(Arc::new(catalogue)),
                 ..CheckOptions::default()
             };
             let start = Instant::now();
@@ -193,6 +207,7 @@ fn print_check(report: &CheckReport, elapsed: Duration) {
         }
     }
     println!("{table}");
+    print_conformity(report);
     if report.bad.is_empty() {
         return;
     }
@@ -212,6 +227,33 @@ fn print_check(report: &CheckReport, elapsed: Duration) {
     }
 }
 
+/// What does not conform to the catalogue, and what conforms as a whole.
+fn print_conformity(report: &CheckReport) {
+    let mut table = render::table(["item", "field", "does not conform", "times"]);
+    for item in &report.items {
+        let Some(conformity) = &item.conformity else {
+            continue;
+        };
+        if conformity.unknown {
+            let row = [item.code.as_str(), "", "the catalogue has no such item", ""];
+            table.add_row(row);
+        }
+        for ((field, _), misfit) in &conformity.misfits {
+            table.add_row([
+                item.code.clone(),
+                field.clone(),
+                misfit.example.clone(),
+                misfit.count.to_string(),
+            ]);
+        }
+    }
+    if table.is_empty() {
+        println!("All items conform to the catalogue.");
+    } else {
+        println!("{table}");
+    }
+}
+
 fn check_json(report: &CheckReport, elapsed: Duration) -> Value {
     json!({
         "source": report.source, "kind": report.kind,
@@ -224,6 +266,12 @@ fn check_json(report: &CheckReport, elapsed: Duration) -> Value {
         "items": report.items.iter().map(|item| json!({
             "code": item.code, "subjects": item.subjects, "is_list": item.is_list,
             "entries": item.entries, "longest": item.longest,
+            "in_catalogue": item.conformity.as_ref().map(|conformity| !conformity.unknown),
+            "nonconforming": item.conformity.as_ref().map(|conformity| conformity.subjects),
+            "misfits": item.conformity.iter().flat_map(|conformity| &conformity.misfits)
+                .map(|((field, code), misfit)| json!({
+                    "field": field, "code": code, "what": misfit.example, "count": misfit.count,
+                })).collect::<Vec<_>>(),
             "fields": item.fields.iter().map(|field| json!({
                 "name": field.name, "column": field.column, "type": field.kind,
                 "filled": field.filled, "unreadable": field.unreadable, "samples": field.samples,

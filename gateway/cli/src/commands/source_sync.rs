@@ -1,10 +1,9 @@
 //! `xinqiao source sync`: digests of a holder's sources, registered.
 
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use xinqiao_holder::{Holding, Registrar, SyncOptions, SyncReport, progress_bar};
 use xinqiao_ledger::{
     ids::SourceId,
@@ -20,20 +19,27 @@ use crate::{
     progress, render,
 };
 
-/// How long it takes at most to see whether the holder runs.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// Brings every source in line with the ledger: by the holder if it runs, else by its replica alone.
+/// Brings every source in line with the ledger: by its replica alone, or by the holder that has it open.
 pub async fn sync(
     loaded: &Loaded<HolderFile>,
     per_second: Option<NonZeroU32>,
     withdraw_most: bool,
 ) -> Result<Vec<(SourceId, SyncReport)>> {
-    let looked = tokio::time::timeout(LOOK, TcpStream::connect(loaded.file.listen)).await;
-    if matches!(looked, Ok(Ok(_))) {
-        return by_holder(loaded, per_second, withdraw_most).await;
+    match by_replica(loaded, per_second, withdraw_most).await {
+        // Whoever has the replica open is the holder, and serves where its configuration says.
+        Err(fault) if is_in_use(&fault) => by_holder(loaded, per_second, withdraw_most).await,
+        done => done,
     }
-    by_replica(loaded, per_second, withdraw_most).await
+}
+
+fn is_in_use(fault: &anyhow::Error) -> bool {
+    let opening = fault.downcast_ref::<xinqiao_node::Error>();
+    matches!(
+        opening,
+        Some(xinqiao_node::Error::Store(
+            xinqiao_store::Error::InUse { .. }
+        ))
+    )
 }
 
 /// The holder that runs does it, and says how far it is.

@@ -20,8 +20,8 @@ async fn begin(
     let uri = format!("https://{}", holder.handle.local_addr());
     let expected = ExpectedPeer::org("sh-bureau").with_role(Role::Holder);
     let channel = tls::channel_to(&uri, identity, expected, &Limits::default()).unwrap();
-    let said = limited!(HolderServiceClient::new(channel)).sync_sources(request);
-    Ok(said.await?.into_inner())
+    let mut holder = limited!(HolderServiceClient::new(channel));
+    Ok(holder.sync_sources(request).await?.into_inner())
 }
 
 /// Listens to the end; gives the reports, and how often it was said how far it is.
@@ -84,7 +84,7 @@ async fn a_run_keeps_to_its_pace_says_how_far_it_is_and_is_the_only_one() {
     let world = World::new(1_500).await;
     let holder = world.holder(world.upstream()).await;
     let operator = world.identity("sh-bureau", Role::Operator);
-    // Two batches, the second of which goes a second after the first.
+    // Two batches: each goes once its time has passed.
     let slow = wire::SyncSourcesRequest {
         per_second: 1_000,
         ..Default::default()
@@ -122,7 +122,10 @@ async fn a_run_that_fails_says_why_and_one_that_nobody_listens_to_ends() {
     };
     let hung_up = sync(&holder, &operator, slow);
     let left = tokio::time::timeout(std::time::Duration::from_millis(1_200), hung_up).await;
-    assert!(left.is_err(), "at one subject a second it takes long");
+    assert!(
+        left.is_err(),
+        "at one subject a second it takes long: {left:?}"
+    );
     let begun = tokio::time::Instant::now();
     let reports = loop {
         match sync(&holder, &operator, wire::SyncSourcesRequest::default()).await {

@@ -85,9 +85,11 @@ async fn an_interrupted_run_goes_on_where_it_was() {
     let world = World::new(6_000).await;
     let liar = Liar::start(&world).await;
     let holder = world.holder(liar.upstream()).await;
-    let mut options = SyncOptions::default();
-    options.batch = 500;
-    options.in_flight = 2;
+    let options = SyncOptions {
+        batch: 500,
+        in_flight: 2,
+        ..SyncOptions::default()
+    };
     let registrar = world.registrar(&holder);
     let holding = Arc::clone(&holder.handle.holdings()[0]);
     let run = {

@@ -365,7 +365,8 @@ async fn keep(consortium: &Consortium, kept: &Path) {
     fs::write(kept.join("document.txt"), "A letter of authorisation.\n").unwrap();
     let genesis = fs::read_to_string(kept.join("genesis.toml")).unwrap();
     let members = genesis.find("[[members]]").unwrap();
-    fs::write(kept.join("members.toml"), &genesis[members..]).unwrap();
+    let catalogue = genesis.find("[catalogue]").unwrap();
+    fs::write(kept.join("members.toml"), &genesis[members..catalogue]).unwrap();
     let running = consortium.running();
     let asked = run(&[
         "--json",

@@ -173,6 +173,7 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("OrderService/FetchPart", "unknown id", &wire::FetchPartRequest { order: id.clone(), part: 0 }, "ORDER_NOT_FOUND"),
         row("OrderService/SubmitOrderChange", "no transaction", &wire::SubmitOrderChangeRequest::default(), "FIELD_REQUIRED"),
         row("HolderService/SyncSources", "a name that is none", &wire::SyncSourcesRequest { sources: vec!["No Slug".into()], ..Default::default() }, "FIELD_FORMAT"),
+        row("HolderService/SyncSources", "long name", &wire::SyncSourcesRequest { sources: vec![long.clone()], ..Default::default() }, "FIELD_TOO_LONG"),
         row("HolderService/SyncSources", "too many", &wire::SyncSourcesRequest { sources: vec!["a".into(); 65], ..Default::default() }, "TOO_MANY_ITEMS"),
         row("HolderService/SyncSources", "another's source", &wire::SyncSourcesRequest { sources: vec!["nobodys".into()], ..Default::default() }, "SOURCE_UNKNOWN"),
         row("DeliveryService/RelayPart", "no id", &wire::RelayPartRequest::default(), "FIELD_REQUIRED"),

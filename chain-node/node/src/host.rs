@@ -140,8 +140,6 @@ pub(crate) struct Host {
     turn: usize,
     /// When a block was committed last, or somebody was asked for one.
     got_on: Instant,
-    /// The tip that others were told of last.
-    told_tip: Height,
     /// When others were told of waiting transactions last, and when those are told that came since.
     told_at: Option<Instant>,
     tell_at: Option<Instant>,
@@ -229,7 +227,6 @@ impl Host {
             fetch: None,
             turn: 0,
             got_on: Instant::now(),
-            told_tip: store.tip().height,
             told_at: None,
             tell_at: None,
             looked_up: Instant::now(),

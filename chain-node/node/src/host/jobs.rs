@@ -26,6 +26,7 @@ use crate::{
     catch_up::Fetch,
     error::Error,
     follower::{Applied, apply},
+    mesh::Saying,
     shared::{Shared, now},
     upstream::{Checked, UpstreamFault},
     wal::Kind,
@@ -296,6 +297,8 @@ impl Host {
         if self.shared.epochs.borrow().last_from() == tip.height + 1 {
             self.mesh.set(validators(&self.shared.reader.view())?);
         }
+        // At once: who follows has to know whether it is in step before its own turn comes.
+        self.mesh.say_all(&Saying::Tip(tip.height));
         // While more blocks are here, the engine need not look at each of their heights.
         if self.fetch.as_ref().is_some_and(Fetch::has_more) {
             return Ok(());

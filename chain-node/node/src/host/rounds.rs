@@ -16,7 +16,6 @@ use crate::{
     bodies::Body,
     catch_up::Fetch,
     error::Error,
-    mesh::Saying,
     upstream::{self, Checked, UpstreamFault},
 };
 
@@ -40,12 +39,6 @@ impl Host {
             self.todo.push_back(Work::Build { height, round });
         }
         self.ask_for_bodies(at);
-        // Once for all blocks since the last time: whoever takes part knows of each by itself.
-        let tip = self.next_height() - 1;
-        if self.told_tip < tip {
-            self.told_tip = tip;
-            self.mesh.say_all(&Saying::Tip(tip));
-        }
         if at.duration_since(self.looked_up) >= LOOK_UP {
             self.looked_up = at;
             self.mesh.set(validators(&self.shared.reader.view())?);

@@ -8,6 +8,9 @@ use std::str::FromStr;
 use borsh::{BorshDeserialize, BorshSerialize};
 use hmac::{Hmac, KeyInit, Mac};
 use sm3::{Digest as _, Sm3};
+use zeroize::Zeroizing;
+
+use crate::many::{BLOCK, Chain, chain_after};
 
 /// The output of SM3: 32 bytes. Ordered as bytes; written as 64 lower-case hexadecimal characters.
 #[derive(
@@ -115,17 +118,35 @@ pub fn sm3_parts(parts: &[&[u8]]) -> Digest {
 /// A key of HMAC-SM3 (GM/T 0042, RFC 2104), prepared: who computes many pays for the key once. What was made of the
 /// key is wiped from memory when it is dropped.
 #[derive(Clone)]
-pub struct MacKey(Hmac<Sm3>);
+pub struct MacKey {
+    mac: Hmac<Sm3>,
+    chains: Zeroizing<[Chain; 2]>,
+}
 
 impl MacKey {
     /// Prepares a key of any length.
     pub fn new(key: &[u8]) -> Self {
-        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of every length (RFC 2104 §2)"))
+        let mac = Hmac::new_from_slice(key).expect("HMAC takes keys of every length (RFC 2104 §2)");
+        let chains = Zeroizing::new([0x36, 0x5c].map(|pad| {
+            let mut block = Zeroizing::new([pad; BLOCK]);
+            let hashed = (key.len() > BLOCK).then(|| Zeroizing::new(sm3(key).to_bytes()));
+            let key = hashed.as_ref().map_or(key, |hashed| &hashed[..]);
+            for (byte, key) in block.iter_mut().zip(key) {
+                *byte ^= key;
+            }
+            chain_after(&block)
+        }));
+        Self { mac, chains }
+    }
+
+    /// The chaining values after the inner and after the outer block of the key (RFC 2104 §4).
+    pub(crate) fn chains(&self) -> &[Chain; 2] {
+        &self.chains
     }
 
     /// HMAC-SM3 over the concatenation of the parts.
     pub fn mac(&self, parts: &[&[u8]]) -> Digest {
-        let mut mac = self.0.clone();
+        let mut mac = self.mac.clone();
         for part in parts {
             mac.update(part);
         }

@@ -7,6 +7,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`digest`] | [`Digest`], [`sm3`], [`hmac_sm3`] |
+//! | [`many`] | SM3 and HMAC-SM3 of many messages side by side |
 //! | [`keys`] | [`PublicKey`], [`KeyId`], [`DistinguishingId`] |
 //! | [`secret`] | [`SecretKey`]: signing and opening, zeroed when dropped |
 //! | [`signature`] | [`Signature`]: 64 bytes r‖s, strict DER |
@@ -18,6 +19,7 @@
 pub mod digest;
 pub mod domain;
 pub mod keys;
+pub mod many;
 pub mod merkle;
 pub mod seal;
 pub mod secret;
@@ -28,6 +30,7 @@ pub mod verify;
 pub use digest::{Digest, DigestError, MacKey, hmac_sm3, sm3, sm3_parts};
 pub use domain::{Domain, signing_message};
 pub use keys::{DistinguishingId, KeyError, KeyId, PublicKey};
+pub use many::{Messages, sm3_each};
 pub use merkle::{Frontier, MerkleError, NodeSource};
 pub use seal::{Open, Seal, SealError, SealScheme, Sm2Sm4Gcm};
 pub use secret::SecretKey;

@@ -24,7 +24,10 @@ pub use proof::{
     PathError, consistency_path_from, inclusion_path_from, verify_consistency, verify_inclusion,
 };
 
-use crate::digest::{Digest, sm3, sm3_parts};
+use crate::{
+    digest::{Digest, sm3, sm3_parts},
+    many::Messages,
+};
 
 /// Why a proof does not hold, or cannot exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +92,31 @@ pub fn root(leaves: &[Digest]) -> Digest {
         _ => {
             let (left, right) = leaves.split_at(split(leaves.len() as u64) as usize);
             node_hash(&root(left), &root(right))
+        }
+    }
+}
+
+/// The roots of many trees, hashed side by side: of each what [`root`] gives.
+pub fn roots<'a>(trees: impl IntoIterator<Item = &'a [Digest]>) -> Vec<Digest> {
+    let mut trees: Vec<Vec<Digest>> = trees.into_iter().map(<[Digest]>::to_vec).collect();
+    // From the leaves up, pair by pair; who has no partner moves up alone, which comes to the same splits.
+    loop {
+        let mut nodes = Messages::default();
+        for pair in trees.iter().flat_map(|tree| tree.as_chunks().0) {
+            let [left, right]: &[Digest; 2] = pair;
+            nodes.push(&[&[0x01], left.as_bytes(), right.as_bytes()]);
+        }
+        let nodes = nodes.sm3();
+        if nodes.is_empty() {
+            let root = |tree: Vec<Digest>| tree.first().copied().unwrap_or_else(|| sm3(&[]));
+            return trees.into_iter().map(root).collect();
+        }
+        let mut nodes = nodes.into_iter();
+        for tree in &mut trees {
+            let alone = (tree.len() % 2 == 1).then(|| tree[tree.len() - 1]);
+            let pairs = tree.len() / 2;
+            tree.clear();
+            tree.extend(nodes.by_ref().take(pairs).chain(alone));
         }
     }
 }

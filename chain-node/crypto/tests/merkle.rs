@@ -7,7 +7,7 @@ use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use sm3::Sm3;
 use xinqiao_crypto::merkle::{
     CompletedNode, Frontier, MerkleError, NodeSource, PathError, consistency_path,
-    consistency_path_from, inclusion_path, inclusion_path_from, leaf_hash, node_hash, root,
+    consistency_path_from, inclusion_path, inclusion_path_from, leaf_hash, node_hash, root, roots,
     verify_consistency, verify_inclusion,
 };
 use xinqiao_crypto::{Digest, sm3, sm3_parts};
@@ -64,6 +64,13 @@ fn shelf(size: u64) -> (Frontier, Shelf) {
         }
     }
     (frontier, shelf)
+}
+
+#[test]
+fn roots_of_many_trees_are_those_of_each() {
+    let trees: Vec<Vec<Digest>> = (0..=MOST).rev().map(leaves).collect();
+    let alone: Vec<Digest> = trees.iter().map(|leaves| root(leaves)).collect();
+    assert_eq!(roots(trees.iter().map(Vec::as_slice)), alone);
 }
 
 #[test]

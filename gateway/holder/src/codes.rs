@@ -47,12 +47,22 @@ const RUN: usize = 1 << 18;
 /// A record as it lies in the files.
 pub(crate) type Record = [u8; RECORD];
 
-/// The record of a subject.
-pub(crate) fn record(subject: &Subject, uscc: &Uscc, salt: &SaltKey) -> Record {
+/// The records of subjects.
+pub(crate) fn records<'a>(
+    subjects: &[Subject],
+    codes: impl IntoIterator<Item = &'a Uscc>,
+    salt: &SaltKey,
+) -> Vec<Record> {
+    (subjects.iter().zip(codes))
+        .zip(salt.code_pads(subjects))
+        .map(|((subject, uscc), pad)| record(subject, uscc, &pad))
+        .collect()
+}
+
+fn record(subject: &Subject, uscc: &Uscc, pad: &[u8; USCC_LENGTH]) -> Record {
     let mut record = [0; RECORD];
     let (pseudonym, code) = record.split_at_mut(32);
     pseudonym.copy_from_slice(subject.as_bytes());
-    let pad = salt.code_pad(subject);
     for (place, (plain, pad)) in code.iter_mut().zip(uscc.expose().bytes().zip(pad)) {
         *place = plain ^ pad;
     }
@@ -328,7 +338,7 @@ mod tests {
         let mut bytes = Vec::new();
         for number in numbers {
             let uscc = uscc(number);
-            bytes.extend(record(&key.subject(&uscc), &uscc, &salt));
+            bytes.extend(records(&[key.subject(&uscc)], [&uscc], &salt).concat());
         }
         fs::write(&seen, &bytes).unwrap();
         build(

@@ -27,6 +27,9 @@ use crate::{
     error::Error,
 };
 
+/// Codes whose pseudonyms are made together.
+const CODES_AT_ONCE: usize = 500;
+
 /// Data that changed underneath is read anew at most this often.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
@@ -140,23 +143,34 @@ impl Holding {
         self.adapter.as_ref()
     }
 
-    /// The pseudonym of a record's subject.
-    pub(crate) fn subject(&self, record: &SubjectRecord) -> Subject {
-        self.pseudonym.subject(&record.uscc)
+    /// The pseudonyms of codes.
+    pub(crate) fn subjects<'a>(&self, codes: impl IntoIterator<Item = &'a Uscc>) -> Vec<Subject> {
+        self.pseudonym.subjects(codes)
     }
 
-    /// Digests a record; none when it has no items that the ledger could hold.
-    pub(crate) fn digest(&self, subject: &Subject, record: SubjectRecord) -> Option<Record> {
-        let items = record
-            .items
-            .into_iter()
-            .map(|item| Some((item.code.parse::<ItemCode>().ok()?, item.canonical)))
-            .collect::<Option<Vec<_>>>()?;
-        let pairs = items
-            .iter()
-            .map(|(code, canonical)| (code, canonical.as_slice()));
-        let report = DigestedReport::new(&self.salt, subject, pairs)?;
-        Some(Record { report, items })
+    /// Digests records; none for one that has no items that the ledger could hold.
+    pub(crate) fn digest(
+        &self,
+        subjects: &[Subject],
+        records: impl IntoIterator<Item = SubjectRecord>,
+    ) -> Vec<Option<Record>> {
+        let coded = |record: SubjectRecord| {
+            let items = record.items.into_iter();
+            items
+                .map(|item| Some((item.code.parse::<ItemCode>().ok()?, item.canonical)))
+                .collect::<Option<Vec<_>>>()
+                .unwrap_or_default()
+        };
+        let records: Vec<Vec<(ItemCode, Vec<u8>)>> = records.into_iter().map(coded).collect();
+        let borrowed = (subjects.iter().zip(&records)).map(|(subject, items)| {
+            let items = items.iter();
+            let items = items.map(|(code, canonical)| (code, canonical.as_slice()));
+            (*subject, items.collect())
+        });
+        let reports = DigestedReport::each(&self.salt, borrowed.collect());
+        (reports.into_iter().zip(records))
+            .map(|(report, items)| report.map(|report| Record { report, items }))
+            .collect()
     }
 
     /// Where its lists and checkpoints are kept.
@@ -169,9 +183,13 @@ impl Holding {
         codes_path(&self.state_dir, &self.id)
     }
 
-    /// A subject's record in the list of codes.
-    pub(crate) fn code(&self, subject: &Subject, uscc: &Uscc) -> codes::Record {
-        codes::record(subject, uscc, &self.salt)
+    /// The records of subjects in the list of codes.
+    pub(crate) fn codes<'a>(
+        &self,
+        subjects: &[Subject],
+        codes: impl IntoIterator<Item = &'a Uscc>,
+    ) -> Vec<codes::Record> {
+        codes::records(subjects, codes, &self.salt)
     }
 
     /// The list of a scan that saw all of the source.
@@ -196,13 +214,23 @@ impl Holding {
         let failed = || Error::file(&seen);
         let mut file = BufWriter::new(fs::File::create(&seen).map_err(failed())?);
         let mut count = 0;
+        let mut keep = |codes: &mut Vec<Uscc>| {
+            count += codes.len() as u64;
+            let subjects = self.subjects(&*codes);
+            let records = self.codes(&subjects, &*codes);
+            codes.clear();
+            (records.iter()).try_for_each(|record| file.write_all(record).map_err(failed()))
+        };
+        let mut codes = Vec::with_capacity(CODES_AT_ONCE);
         for row in self.adapter.scan(None).map_err(fault)? {
             if let Ok(record) = row.map_err(fault)?.row {
-                let code = self.code(&self.subject(&record), &record.uscc);
-                file.write_all(&code).map_err(failed())?;
-                count += 1;
+                codes.push(record.uscc);
+                if codes.len() == CODES_AT_ONCE {
+                    keep(&mut codes)?;
+                }
             }
         }
+        keep(&mut codes)?;
         file.flush().map_err(failed())?;
         self.know(Arc::new(codes::build(&seen, count, &self.codes_path())?));
         fs::remove_file(&seen).map_err(failed())
@@ -224,7 +252,7 @@ impl Holding {
             PartRejection::SourceUnavailable
         })??;
         let (this, subject) = (Arc::clone(self), *subject);
-        tokio::task::spawn_blocking(move || this.digest(&subject, record))
+        tokio::task::spawn_blocking(move || this.digest(&[subject], [record]).pop().flatten())
             .await
             .ok()
             .flatten()

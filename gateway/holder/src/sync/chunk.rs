@@ -8,7 +8,7 @@ use xinqiao_contracts::{
     table::DIGESTS,
 };
 use xinqiao_data_adapters::{BadRow, Checkpoint, SubjectRecord};
-use xinqiao_ledger::wire;
+use xinqiao_ledger::{item::DigestedReport, wire};
 use xinqiao_node::Replica;
 
 use crate::{codes, error::Error, holding::Holding};
@@ -105,21 +105,23 @@ pub(super) fn digest(
         digesting: Duration::ZERO,
     };
     let state = replica.state();
-    for record in chunk.records {
-        let (subject, as_of_day) = (holding.subject(&record), record.as_of_day());
-        let seen = holding.code(&subject, &record.uscc);
-        // The mapping's codes were checked against the source's, so every record has a digest.
-        let Some(digested) = holding.digest(&subject, record) else {
-            continue;
-        };
-        let report = digested.report;
+    let subjects = holding.subjects(chunk.records.iter().map(|record| &record.uscc));
+    let codes = holding.codes(&subjects, chunk.records.iter().map(|record| &record.uscc));
+    let days: Vec<u32> = chunk.records.iter().map(SubjectRecord::as_of_day).collect();
+    let reports = holding.digest(&subjects, chunk.records);
+    // The mapping's codes were checked against the source's, so every record has a digest.
+    let digested: Vec<(usize, DigestedReport)> = (reports.into_iter().enumerate())
+        .filter_map(|(index, record)| Some((index, record?.report)))
+        .collect();
+    let roots = DigestedReport::roots(digested.iter().map(|(_, report)| report));
+    for ((index, report), root) in digested.into_iter().zip(roots) {
+        let (subject, as_of_day, seen) = (subjects[index], days[index], codes[index]);
         let item_set = report.codes().iter().fold(0, |set, code| {
             let index = source.source.items.binary_search(code);
             set | index.map_or(0, |index| 1_u64 << index)
         });
         done.subjects.push(seen);
         done.items += report.codes().len() as u64;
-        let root = report.root();
         if let Some(DigestEntry::Registered(has)) =
             DIGESTS.get(&state, &(subject, source.number))?
         {

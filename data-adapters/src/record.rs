@@ -2,7 +2,7 @@
 //!
 //! Nothing here is hashed or salted; that is the data-holding node's work.
 
-use serde::Serialize;
+use serde_json::{Map, Value};
 use time::Date;
 use xinqiao_ledger::uscc::Uscc;
 
@@ -43,7 +43,8 @@ pub struct Item {
 
 impl Item {
     /// Canonicalises `fields` per RFC 8785.
-    pub(crate) fn new(code: &str, fields: &impl Serialize) -> Self {
+    #[must_use]
+    pub fn new(code: &str, fields: &Map<String, Value>) -> Self {
         Self {
             code: code.to_owned(),
             canonical: canonical(fields),
@@ -71,9 +72,30 @@ const LIST_HEAD: &[u8] = b"{\"entries\":[";
 const LIST_TAIL: &[u8] = b"]}";
 
 /// RFC 8785 bytes.
-pub(crate) fn canonical(value: &impl Serialize) -> Vec<u8> {
-    serde_json_canonicalizer::to_vec(value)
-        .expect("text, integers and null always have a canonical form")
+pub(crate) fn canonical(fields: &Map<String, Value>) -> Vec<u8> {
+    let written = if fields.iter().all(is_plain) {
+        serde_json::to_vec(fields)
+    } else {
+        serde_json_canonicalizer::to_vec(fields)
+    };
+    written.expect("text, integers and null always have a canonical form")
+}
+
+/// Whether `serde_json` writes a member as RFC 8785 wants it, which it does several times as fast as a library that
+/// knows all of it: it escapes texts alike (§3.2.2.2), and its maps are in the order of bytes, which is that of UTF-16
+/// (§3.2.3) among ASCII names. Of numbers it takes those that it writes digit by digit (§3.2.2.3).
+fn is_plain((name, value): (&String, &Value)) -> bool {
+    const EXACT: u64 = (1 << 53) - 1;
+    name.is_ascii()
+        && match value {
+            Value::Null | Value::Bool(_) | Value::String(_) => true,
+            Value::Number(number) => {
+                let size = number.as_i64().map(i64::unsigned_abs).or(number.as_u64());
+                size.is_some_and(|size| size <= EXACT)
+            }
+            Value::Object(fields) => fields.iter().all(is_plain),
+            Value::Array(_) => false,
+        }
 }
 
 impl std::fmt::Debug for Item {
@@ -86,6 +108,55 @@ impl std::fmt::Debug for Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_way_and_the_library_write_the_same_bytes() {
+        let controls: String = (0..0x20).filter_map(char::from_u32).collect();
+        let texts = [
+            "",
+            "上海\u{2028}\u{10ffff}",
+            "\"\\/\u{7f}\u{80}é",
+            &controls,
+        ];
+        let numbers = [0_i64, 1, -1, 9_007_199_254_740_991, -9_007_199_254_740_991];
+        let odd = serde_json::json!({
+            "float": 1.5, "large": 9_007_199_254_740_993_i64, "tiny": 1e-7, "whole": 5.0, "list": [{"b": 1, "a": [2.5]}],
+            "\u{e000}": 1, "\u{10000}": 2, "é": 3,
+        });
+        let mut fields = odd.as_object().unwrap().clone();
+        for (name, value) in (texts
+            .iter()
+            .map(|text| (format!("t{text}"), Value::from(*text))))
+        .chain(numbers.map(|number| (format!("n{number}"), Value::from(number))))
+        .chain([
+            ("none".to_owned(), Value::Null),
+            ("yes".to_owned(), Value::from(true)),
+        ]) {
+            fields.insert(name, value);
+        }
+        let check = |fields: &Map<String, Value>| {
+            let library = serde_json_canonicalizer::to_vec(fields).unwrap();
+            let own = canonical(fields);
+            assert_eq!(
+                String::from_utf8_lossy(&own),
+                String::from_utf8_lossy(&library)
+            );
+        };
+        check(&fields);
+        let mut plain = 0;
+        for (name, value) in &fields {
+            let mut alone = Map::new();
+            alone.insert(name.clone(), value.clone());
+            alone.insert("zz".to_owned(), Value::Object(alone.clone()));
+            alone.insert("A_1".to_owned(), Value::from("x"));
+            plain += usize::from(alone.iter().all(is_plain));
+            check(&alone);
+        }
+        assert_eq!(
+            plain, 9,
+            "texts without other than ASCII in their names, numbers, null and true"
+        );
+    }
 
     #[test]
     fn days_count_from_1970() {

@@ -26,6 +26,10 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+/// Blocks and records are made by one thread and dropped by another, which the C library's allocator pays for with locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// 信桥 XinQiao: a cross-regional credit-information consortium gateway.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the ledger or a gateway (the reason code

@@ -147,6 +147,9 @@ pub(crate) fn become_consortium_bench(
             "register" => command
                 .arg("--page")
                 .arg(docs.join("benchmarks/registration.md")),
+            "queries" => command
+                .arg("--page")
+                .arg(docs.join("benchmarks/queries.md")),
             _ => command.arg("--docs").arg(docs),
         };
         let results = programs.join(format!("bench-{what}.json"));
@@ -164,6 +167,7 @@ fn writes_documents(args: &[OsString]) -> bool {
         "--engines",
         "--rate",
         "--subjects",
+        "--queries",
         "--render",
         "--help",
         "-h",

@@ -82,27 +82,40 @@ enum Bench {
         after_help = "ARGS go to the benchmark; `cargo xtask bench chain -- --help` lists them. The first run \
                       builds everything for release."
     )]
-    Chain {
-        /// Measure the build that the demo and the tests use: nothing is compiled again, and it is slower
-        #[arg(long)]
-        dev: bool,
-        /// Arguments of the benchmark
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
-    },
+    Chain(Whole),
     /// The digests of 5,089,500 enterprises registered into four validators; writes docs/benchmarks/registration.md
     #[command(
         after_help = "ARGS go to the benchmark; `cargo xtask bench register -- --help` lists them. It needs 10 GB of \
                       disk and five to ten minutes; `-- --subjects 50000` is a brief one."
     )]
-    Register {
-        /// Measure the build that the demo and the tests use: nothing is compiled again, and it is slower
-        #[arg(long)]
-        dev: bool,
-        /// Arguments of the benchmark
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
-    },
+    Register(Whole),
+    /// Queries from end to end, with 50,000 and with 5,089,500 enterprises on the ledger; writes
+    /// docs/benchmarks/queries.md
+    #[command(
+        after_help = "ARGS go to the benchmark; `cargo xtask bench queries -- --help` lists them. It needs 20 GB of \
+                      disk and some fifteen minutes; `-- --subjects 100000` is a brief one."
+    )]
+    Queries(Whole),
+}
+
+/// How whole consortiums are measured.
+#[derive(clap::Args)]
+struct Whole {
+    /// Measure the build that the demo and the tests use: nothing is compiled again, and it is slower
+    #[arg(long)]
+    dev: bool,
+    /// Arguments of the benchmark
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+impl Whole {
+    fn become_bench(&self, what: &str) -> anyhow::Result<ExitCode> {
+        setup::run(Purpose::Build)?;
+        setup::bench(false)?;
+        cargo::build_for_bench(self.dev)?;
+        cargo::become_consortium_bench(self.dev, what, &self.args)
+    }
 }
 
 fn main() -> ExitCode {
@@ -146,25 +159,14 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             cargo::build_for_demo()?;
             cargo::become_simulator(&args)
         }
-        Task::Bench { what: Bench::Sm2 } => {
-            setup::run(Purpose::Test)?;
-            cargo::become_bench("xinqiao-crypto", "sm2_verify")
-        }
-        Task::Bench {
-            what: Bench::Chain { dev, args },
-        } => {
-            setup::run(Purpose::Build)?;
-            setup::bench(false)?;
-            cargo::build_for_bench(dev)?;
-            cargo::become_consortium_bench(dev, "chain", &args)
-        }
-        Task::Bench {
-            what: Bench::Register { dev, args },
-        } => {
-            setup::run(Purpose::Build)?;
-            setup::bench(false)?;
-            cargo::build_for_bench(dev)?;
-            cargo::become_consortium_bench(dev, "register", &args)
-        }
+        Task::Bench { what } => match what {
+            Bench::Sm2 => {
+                setup::run(Purpose::Test)?;
+                cargo::become_bench("xinqiao-crypto", "sm2_verify")
+            }
+            Bench::Chain(whole) => whole.become_bench("chain"),
+            Bench::Register(whole) => whole.become_bench("register"),
+            Bench::Queries(whole) => whole.become_bench("queries"),
+        },
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! It measures from outside: nothing in a node knows that it is measured. Signature verification alone is
 //! `cargo xtask bench sm2`; `cargo xtask bench register` registers the digests of millions of enterprises
-//! (`register`).
+//! (`register`), and `cargo xtask bench queries` asks for reports (`queries`).
 
 mod consortium;
 mod document;
@@ -23,6 +23,7 @@ mod percentile;
 mod perf;
 mod process;
 mod procfs;
+mod queries;
 mod register;
 mod results;
 mod shown;
@@ -43,6 +44,10 @@ use crate::{
     shown::Shown,
 };
 
+/// Blocks and records are made by one thread and dropped by another, which the C library's allocator pays for with locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What is measured if nothing else is asked for.
 const SETUPS: &[&str] = &["solo", "raft3", "bft4", "bft7", "bft10"];
 
@@ -59,6 +64,8 @@ enum Benchmark {
     Chain(Options),
     /// The digests of millions of enterprises, registered into four validators
     Register(register::Options),
+    /// Queries from end to end, with few and with millions of enterprises on the ledger
+    Queries(queries::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,6 +115,7 @@ fn main() -> ExitCode {
     let done = match Benchmark::parse() {
         Benchmark::Chain(options) => run(&options),
         Benchmark::Register(options) => until_stopped(register::run(&options)),
+        Benchmark::Queries(options) => until_stopped(queries::run(&options)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -287,7 +295,7 @@ mod tests {
             let read = Benchmark::try_parse_from([&["bench", "chain"], args].concat())?;
             match read {
                 Benchmark::Chain(options) => Ok(options),
-                Benchmark::Register(_) => {
+                Benchmark::Register(_) | Benchmark::Queries(_) => {
                     Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand))
                 }
             }

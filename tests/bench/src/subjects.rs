@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use serde::Serialize;
+use serde_json::Value;
 use time::{Date, macros::date};
 use xinqiao_data_adapters::{
     Checkpoint, Description, Error, FetchError, Fetching, Item, Scan, Scanned, Source,
@@ -30,17 +30,6 @@ pub(crate) struct Invented {
     pub(crate) subjects: u64,
     /// One of so many has other values than at first; 0 for none.
     pub(crate) changed_one_of: u64,
-}
-
-/// One item's fields. Their names are in ascending order, as RFC 8785 wants them.
-#[derive(Serialize)]
-struct Fields {
-    amount: String,
-    currency: &'static str,
-    note: String,
-    period: String,
-    rating: &'static str,
-    rows: u64,
 }
 
 /// Codes of all items, ascending.
@@ -85,19 +74,25 @@ impl Invented {
         held.sort_unstable();
         let items = held.into_iter().map(|item| {
             let value = mixed(number.wrapping_mul(all) + item + u64::from(changed));
-            let fields = Fields {
-                amount: format!("{}.{:02}", value % 10_000_000, value % 97),
-                currency: "CNY",
-                note: format!("第{}号 {:016x}", value % 1_000, value),
-                period: format!("20{:02}-{:02}", 20 + value % 6, 1 + value % 12),
-                rating: ["A", "B", "C", "M"][(value % 4) as usize],
-                rows: value % 40,
-            };
-            Item {
-                code: CODES[item as usize].clone(),
-                canonical: serde_json_canonicalizer::to_vec(&fields)
-                    .expect("texts and small numbers have a canonical form"),
-            }
+            let fields = [
+                (
+                    "amount",
+                    format!("{}.{:02}", value % 10_000_000, value % 97).into(),
+                ),
+                ("currency", "CNY".into()),
+                (
+                    "note",
+                    format!("第{}号 {:016x}", value % 1_000, value).into(),
+                ),
+                (
+                    "period",
+                    format!("20{:02}-{:02}", 20 + value % 6, 1 + value % 12).into(),
+                ),
+                ("rating", ["A", "B", "C", "M"][(value % 4) as usize].into()),
+                ("rows", (value % 40).into()),
+            ];
+            let fields = fields.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+            Item::new(&CODES[item as usize], &fields.into_iter().collect())
         });
         SubjectRecord {
             uscc: Self::uscc(number),
@@ -174,7 +169,7 @@ mod tests {
                     .all(|pair| pair[0].code < pair[1].code)
             );
             for item in &record.items {
-                let value: serde_json::Value = serde_json::from_slice(&item.canonical).unwrap();
+                let value: Value = serde_json::from_slice(&item.canonical).unwrap();
                 let canonical = serde_json_canonicalizer::to_vec(&value).unwrap();
                 assert_eq!(canonical, item.canonical);
             }

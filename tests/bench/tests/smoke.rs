@@ -96,3 +96,41 @@ fn registration_is_measured_and_one_in_a_hundred_is_superseded_the_second_time()
             .contains("| registered |")
     );
 }
+
+#[test]
+fn queries_are_measured_before_and_after_more_enterprises_are_on_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, page) = (
+        folder.path().join("out.json"),
+        folder.path().join("page.md"),
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args([
+            "queries",
+            "--few",
+            "200",
+            "--subjects",
+            "1500",
+            "--queries",
+            "10",
+        ])
+        .arg("--out")
+        .arg(&out)
+        .arg("--page")
+        .arg(&page)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    let results: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    for (state, subjects) in [(0, 200), (1, 1_500)] {
+        let state = &results["states"][state];
+        assert_eq!(state["subjects"], subjects, "{state:#}");
+        for asked in state["asked"].as_array().unwrap() {
+            assert_eq!(asked["latency"]["count"], 10, "{asked:#}");
+        }
+    }
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("| 1500 | 64 |"), "{page}");
+}

@@ -6,27 +6,32 @@
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, Direction, FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DBRecoveryMode, Direction, FlushOptions, IteratorMode, Options, ReadOptions,
+    WriteBatch, WriteOptions,
 };
 
 use crate::{
     error::Error,
-    layout::{BODIES, FAMILIES, OUTCOMES},
+    layout::{BODIES, FAMILIES, OUTCOMES, STATE},
 };
 
 const MIB: usize = 1 << 20;
-/// Uncompressed blocks, indices and filters together.
-const BLOCK_CACHE: usize = 32 * MIB;
+/// Uncompressed blocks, indices and filters together: with five million subjects the filters alone have 20 MiB.
+const BLOCK_CACHE: usize = 64 * MIB;
+/// A piece of an index or filter. In one piece they grow with their table to hundreds of KiB, and once they do not all
+/// fit into the cache, each look-up of something that is not there reads one from the disk.
+const INDEX_PIECE: usize = 4 << 10;
 /// One memtable of one column family.
 const WRITE_BUFFER: usize = 16 * MIB;
+/// One memtable of the state, whose keys come in no order: each table that it becomes is merged again and again.
+const STATE_BUFFER: usize = 48 * MIB;
 /// All memtables together.
-const WRITE_BUFFERS: usize = 64 * MIB;
+const WRITE_BUFFERS: usize = 96 * MIB;
 /// Bloom filter of a memtable, as a part of its size.
 const MEMTABLE_BLOOM: f64 = 0.05;
 /// Of the write-ahead log, before memtables are flushed to shorten it.
-const WAL: u64 = 128 * MIB as u64;
+const WAL: u64 = 192 * MIB as u64;
 const OPEN_FILES: i32 = 256;
 
 /// A key and its value.
@@ -139,10 +144,19 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(INDEX_PIECE);
+    table.set_pin_top_level_index_and_filter(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_bloom_filter(10.0, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
-    options.set_write_buffer_size(WRITE_BUFFER);
+    options.set_write_buffer_size(if name == STATE {
+        STATE_BUFFER
+    } else {
+        WRITE_BUFFER
+    });
     // Most of what a block asks for by its key is not there (was it ordered before, is it open yet), and
     // what is still in memory is the dearest to look through.
     options.set_memtable_whole_key_filtering(true);

@@ -14,8 +14,10 @@
 //! | [`verify`] | [`KnownKey`] (precomputed tables), [`verify_once`], [`VerifierCache`] |
 //! | [`merkle`] | RFC 6962 shaped trees over SM3: roots, inclusion and consistency proofs |
 //! | [`seal`] | envelopes that only the addressee can open |
+//! | [`chest`] | bytes at rest under one symmetric key |
 //! | [`domain`] | domain separation of everything that is signed |
 
+pub mod chest;
 pub mod digest;
 pub mod domain;
 pub mod keys;
@@ -27,12 +29,13 @@ mod sign;
 pub mod signature;
 pub mod verify;
 
+pub use chest::ChestKey;
 pub use digest::{Digest, DigestError, MacKey, hmac_sm3, sm3, sm3_parts};
 pub use domain::{Domain, signing_message};
 pub use keys::{DistinguishingId, KeyError, KeyId, PublicKey};
 pub use many::{Messages, sm3_each};
 pub use merkle::{Frontier, MerkleError, NodeSource};
-pub use seal::{Open, Seal, SealError, SealScheme, Sm2Sm4Gcm};
+pub use seal::{ContentKey, Open, Seal, SealError, SealScheme, Sm2Sm4Gcm};
 pub use secret::SecretKey;
 pub use signature::{Signature, SignatureError};
 pub use verify::{KnownKey, SignatureValid, VerifierCache, verify_once};

@@ -120,37 +120,20 @@ impl Seal for Sm2Sm4Gcm {
         if plaintext.len() > MAX_PLAINTEXT {
             return Err(SealError::TooLarge(plaintext.len()));
         }
-        let mut key = Zeroizing::new([0; KEY]);
-        rng.fill_bytes(key.as_mut_slice());
+        let key = ContentKey::generate(rng);
         let wrapped = EncryptingKey::new(*recipient.point())
-            .encrypt(&mut rng, key.as_slice())
+            .encrypt(&mut rng, key.expose())
             .map_err(|_| SealError::Failed)?;
-        let mut nonce = [0; NONCE];
-        rng.fill_bytes(&mut nonce);
-
         let mut sealed = Vec::with_capacity(HEADER + padded(plaintext.len()) + TAG);
         sealed.extend_from_slice(MAGIC);
         sealed.push(self.scheme() as u8);
         sealed.extend_from_slice(recipient.id().as_bytes());
         sealed.extend_from_slice(&(WRAPPED as u16).to_be_bytes());
         sealed.extend_from_slice(&wrapped);
-        sealed.extend_from_slice(&nonce);
-        if sealed.len() != HEADER {
+        if sealed.len() + NONCE != HEADER {
             return Err(SealError::Failed);
         }
-        let content = pad(plaintext);
-        let associated = [&sealed, aad].concat();
-        let ciphertext = Sm4Gcm::new(&(*key).into())
-            .encrypt(
-                &nonce.into(),
-                Payload {
-                    msg: &content,
-                    aad: &associated,
-                },
-            )
-            .map_err(|_| SealError::Failed)?;
-        sealed.extend_from_slice(&ciphertext);
-        Ok(sealed)
+        key.seal_after(sealed, aad, plaintext, rng)
     }
 }
 
@@ -159,17 +142,12 @@ impl Open for SecretKey {
         if sealed.len() > MAX_SEALED {
             return Err(SealError::TooLarge(sealed.len()));
         }
-        let body = sealed
-            .len()
-            .checked_sub(HEADER + TAG)
-            .ok_or(SealError::Format)?;
-        let (header, ciphertext) = sealed.split_at(HEADER);
+        let header = sealed.get(..HEADER).ok_or(SealError::Format)?;
         if header[..4] != *MAGIC
             || header[4] != SealScheme::Sm2Sm4Gcm as u8
             || header[WRAPPED_AT - 2..WRAPPED_AT] != (WRAPPED as u16).to_be_bytes()
             || header[WRAPPED_AT] != 0x04
-            || body == 0
-            || body % BUCKET != 0
+            || !is_padded(sealed.len() - HEADER)
         {
             return Err(SealError::Format);
         }
@@ -177,26 +155,114 @@ impl Open for SecretKey {
         if recipient != self.public().id() {
             return Err(SealError::OtherRecipient(recipient));
         }
-        let (wrapped, nonce) = header[WRAPPED_AT..].split_at(WRAPPED);
-        let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| SealError::Format)?;
+        let wrapped = &header[WRAPPED_AT..WRAPPED_AT + WRAPPED];
         let key = DecryptingKey::new(self.scalar().clone())
             .decrypt(wrapped)
             .map(Zeroizing::new)
             .map_err(|_| SealError::Refused)?;
-        let associated = [header, aad].concat();
-        let content = Sm4Gcm::new_from_slice(&key)
-            .map_err(|_| SealError::Refused)?
-            .decrypt(
-                &nonce.into(),
-                Payload {
-                    msg: ciphertext,
-                    aad: &associated,
-                },
-            )
+        let key = key.as_slice().try_into().map_err(|_| SealError::Refused)?;
+        ContentKey::from_bytes(key).open_after(HEADER - NONCE, aad, sealed)
+    }
+}
+
+/// The SM4 key of one content, used for nothing else; it is zeroed when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ContentKey(Zeroizing<[u8; ContentKey::LEN]>);
+
+impl ContentKey {
+    /// Length in bytes.
+    pub const LEN: usize = KEY;
+
+    /// A fresh key.
+    pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut key = Zeroizing::new([0; KEY]);
+        rng.fill_bytes(key.as_mut_slice());
+        Self(key)
+    }
+
+    /// Takes a key that was kept or sent.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        Self(Zeroizing::new(*bytes))
+    }
+
+    /// The key, for who keeps or sends it, and for nothing else.
+    pub fn expose(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// `header` ‖ nonce (12) ‖ SM4-GCM ciphertext and tag of the padded `plaintext`. Header, nonce and `aad`,
+    /// in this order, are the associated data.
+    ///
+    /// # Errors
+    /// When the plaintext is longer than [`MAX_PLAINTEXT`].
+    pub fn seal_after(
+        &self,
+        header: Vec<u8>,
+        aad: &[u8],
+        plaintext: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SealError> {
+        if plaintext.len() > MAX_PLAINTEXT {
+            return Err(SealError::TooLarge(plaintext.len()));
+        }
+        let mut nonce = [0; NONCE];
+        rng.fill_bytes(&mut nonce);
+        let mut sealed = header;
+        sealed.extend_from_slice(&nonce);
+        let content = pad(plaintext);
+        let associated = [&sealed, aad].concat();
+        let payload = Payload {
+            msg: &content,
+            aad: &associated,
+        };
+        let ciphertext = Sm4Gcm::new(&(*self.0).into())
+            .encrypt(&nonce.into(), payload)
+            .map_err(|_| SealError::Failed)?;
+        sealed.extend_from_slice(&ciphertext);
+        Ok(sealed)
+    }
+
+    /// The plaintext of what [`Self::seal_after`] made of a header of that length.
+    ///
+    /// # Errors
+    /// When it is altered, too long or no such thing.
+    pub fn open_after(
+        &self,
+        header: usize,
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        if sealed.len() > MAX_SEALED {
+            return Err(SealError::TooLarge(sealed.len()));
+        }
+        let (before, ciphertext) = sealed
+            .split_at_checked(header + NONCE)
+            .filter(|(_, ciphertext)| is_padded(ciphertext.len()))
+            .ok_or(SealError::Format)?;
+        let nonce: [u8; NONCE] = before[header..].try_into().map_err(|_| SealError::Format)?;
+        let associated = [before, aad].concat();
+        let payload = Payload {
+            msg: ciphertext,
+            aad: &associated,
+        };
+        let content = Sm4Gcm::new(&(*self.0).into())
+            .decrypt(&nonce.into(), payload)
             .map(Zeroizing::new)
             .map_err(|_| SealError::Refused)?;
         unpad(&content)
     }
+}
+
+impl std::fmt::Debug for ContentKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("ContentKey")
+    }
+}
+
+/// Whether a ciphertext has the length of a padded content and its tag.
+fn is_padded(ciphertext: usize) -> bool {
+    let content = ciphertext.checked_sub(TAG);
+    content.is_some_and(|content| content > 0 && content % BUCKET == 0)
 }
 
 fn pad(plaintext: &[u8]) -> Zeroizing<Vec<u8>> {

@@ -12,7 +12,9 @@ use crate::{
     },
     malformed::{Malformed, Problem, ascending, fixed, list, ranged, required},
     member::{Member, MemberKey, member_field, sm2_key},
-    order::{MAX_SEALED, PartRef, PartRejection, PlaceOrder, SealScheme, Verdict, item_codes},
+    order::{
+        MAX_SEALED, PartRef, PartRejection, PlaceOrder, SealScheme, Sealing, Verdict, item_codes,
+    },
     source::DataSource,
     text::{Endpoint, Grounds, StatedPurpose},
     validators::validator_endpoint,
@@ -59,6 +61,8 @@ pub enum Action {
     OpenUser(UserId),
     /// Closes a user of the signer's institution.
     CloseUser(UserId),
+    /// Chooses how reports to the signer's institution are sealed.
+    SetSealScheme(SealScheme),
     /// Registers a data source of the signer's organisation.
     RegisterSource(DataSource),
     /// Puts a source into service.
@@ -208,7 +212,7 @@ pub struct Delivery {
     /// Items in the report, ascending.
     pub items: Vec<ItemCode>,
     /// How it is sealed.
-    pub scheme: SealScheme,
+    pub sealing: Sealing,
 }
 
 /// An attempt that a gateway refused, as far as it got.
@@ -265,6 +269,9 @@ impl TryFrom<&WireAction> for Action {
             }
             WireAction::OpenUser(w) => Self::OpenUser(UserId::parse("user", &w.user)?),
             WireAction::CloseUser(w) => Self::CloseUser(UserId::parse("user", &w.user)?),
+            WireAction::SetSealScheme(w) => {
+                Self::SetSealScheme(SealScheme::parse("seal_scheme", w.seal_scheme)?)
+            }
             WireAction::RegisterSource(w) => Self::RegisterSource(
                 DataSource::try_from(required("source", w.source.as_ref())?)
                     .map_err(|fault| fault.within("source"))?,
@@ -391,8 +398,23 @@ impl TryFrom<&wire::DeliverPart> for Delivery {
             ciphertext_length: ranged("ciphertext_length", wire.ciphertext_length, 1, MAX_SEALED)?,
             report_root: digest("report_root", &wire.report_root)?,
             items: item_codes("items", &wire.items)?,
-            scheme: SealScheme::parse("seal_scheme", wire.seal_scheme)?,
+            sealing: Sealing::parse(wire.seal_scheme, wire.group_epoch.as_ref())?,
         })
+    }
+}
+
+impl From<&Delivery> for wire::DeliverPart {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            order: delivery.part.order.to_vec(),
+            part: u32::from(delivery.part.part),
+            ciphertext_digest: delivery.ciphertext_digest.as_bytes().to_vec(),
+            ciphertext_length: delivery.ciphertext_length,
+            report_root: delivery.report_root.as_bytes().to_vec(),
+            items: delivery.items.iter().map(ToString::to_string).collect(),
+            seal_scheme: delivery.sealing.scheme().to_wire(),
+            group_epoch: delivery.sealing.epoch().map(Into::into),
+        }
     }
 }
 

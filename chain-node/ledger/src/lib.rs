@@ -10,6 +10,7 @@
 //! | [`malformed`] | what can be wrong with a field |
 //! | [`text`] | free text, and the search for plain codes |
 //! | [`member`], [`catalogue`], [`source`], [`consent`], [`order`] | the things contracts keep |
+//! | [`group`] | delivery groups: epochs, and agents' questions |
 //! | [`governance`] | changes that take a vote, and how votes are counted |
 //! | [`action`] | everything a transaction can say |
 //! | [`tx`] | transactions and the proof that one was verified |
@@ -32,6 +33,7 @@ pub mod consent;
 pub mod evidence;
 pub mod genesis;
 pub mod governance;
+pub mod group;
 pub mod ids;
 pub mod item;
 pub mod malformed;

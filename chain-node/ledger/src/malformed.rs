@@ -177,7 +177,10 @@ pub(crate) fn ranged<N: Into<u64> + Copy>(
 }
 
 /// A message that must be there.
-pub(crate) fn required<T>(field: &str, value: Option<T>) -> Result<T, Malformed> {
+///
+/// # Errors
+/// When it is not.
+pub fn required<T>(field: &str, value: Option<T>) -> Result<T, Malformed> {
     value.ok_or_else(|| Malformed::new(field, Problem::Required))
 }
 

@@ -4,8 +4,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use xinqiao_crypto::{Digest, KeyId};
 
 use crate::{
+    group::EpochMark,
     ids::{GrantId, Height, ItemCode, OrderId, PurposeCode, SourceId, Subject, UserId},
-    malformed::{Malformed, ascending, fixed, ranged},
+    malformed::{Malformed, Problem, ascending, fixed, ranged},
     member::wire_enum,
     text::Branch,
     wire,
@@ -25,8 +26,56 @@ wire_enum!(
     SealScheme from SealScheme {
         /// Digital envelope: SM2 key encapsulation and SM4-GCM.
         Sm2Sm4Gcm,
+        /// Delivery group: SM4-GCM under a key that travels in an MLS message.
+        MlsSm4Gcm,
     }
 );
+
+/// How one report is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Sealing {
+    /// [`SealScheme::Sm2Sm4Gcm`].
+    Envelope,
+    /// [`SealScheme::MlsSm4Gcm`], in that epoch of the group.
+    Group(EpochMark),
+}
+
+impl Sealing {
+    /// The scheme.
+    pub fn scheme(&self) -> SealScheme {
+        match self {
+            Self::Envelope => SealScheme::Sm2Sm4Gcm,
+            Self::Group(_) => SealScheme::MlsSm4Gcm,
+        }
+    }
+
+    /// The group's epoch, where there is one.
+    pub fn epoch(&self) -> Option<&EpochMark> {
+        match self {
+            Self::Envelope => None,
+            Self::Group(mark) => Some(mark),
+        }
+    }
+
+    /// Parses scheme and epoch: the one goes with the other.
+    ///
+    /// # Errors
+    /// When the scheme is not known, or an epoch is missing or too many.
+    pub fn parse(scheme: i32, epoch: Option<&wire::GroupEpoch>) -> Result<Self, Malformed> {
+        const EPOCH: &str = "group_epoch";
+        match (SealScheme::parse("seal_scheme", scheme)?, epoch) {
+            (SealScheme::Sm2Sm4Gcm, None) => Ok(Self::Envelope),
+            (SealScheme::Sm2Sm4Gcm, Some(_)) => {
+                let problem = Problem::Format("left out: an envelope is of no group");
+                Err(Malformed::new(EPOCH, problem))
+            }
+            (SealScheme::MlsSm4Gcm, None) => Err(Malformed::new(EPOCH, Problem::Required)),
+            (SealScheme::MlsSm4Gcm, Some(epoch)) => EpochMark::try_from(epoch)
+                .map(Self::Group)
+                .map_err(|fault| fault.within(EPOCH)),
+        }
+    }
+}
 
 wire_enum!(
     /// Why a source does not deliver its part.

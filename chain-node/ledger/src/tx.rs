@@ -272,6 +272,7 @@ fn action_name(action: &wire::tx_body::Action) -> &'static str {
         A::RevokeCertificate(_) => "revoke_certificate",
         A::OpenUser(_) => "open_user",
         A::CloseUser(_) => "close_user",
+        A::SetSealScheme(_) => "set_seal_scheme",
         A::RegisterSource(_) => "register_source",
         A::ActivateSource(_) => "activate_source",
         A::SuspendSource(_) => "suspend_source",

@@ -94,6 +94,8 @@ impl Reason {
                 | Reason::UpstreamUnavailable
                 | Reason::DeliveryNotFinal
                 | Reason::SyncUnderWay
+                | Reason::TooManyWaiting
+                | Reason::StateFull
         )
     }
 }
@@ -259,6 +261,32 @@ reasons! {
     en: "Something went wrong inside the process.", "Report the trace id to the operator: the log of the process says more.";
     zh: "进程内部出错。", "请把追踪标识告知运维人员，进程日志中有更多信息。";
 
+    // --- requests and jobs at an institution's agent ---
+    RequestIdReused = "REQUEST_ID_REUSED", AlreadyExists;
+    en: "This id was given to another request before.", "Send the same request under this id, or choose a new id for another one.";
+    zh: "该标识此前已用于另一个请求。", "请用该标识重发同一请求，或为新的请求另取标识。";
+    AnswerGone = "ANSWER_GONE", FailedPrecondition;
+    en: "This request was carried out before, and its answer is not kept any longer.", "Nothing was asked again: look the order up by the id given here, or ask anew under another id, which takes another use of the grant.";
+    zh: "该请求此前已经办理，其结果已不再保存。", "系统没有重复查询：可按此处给出的订单标识查看；如需重新查询，请另取标识，并将再占用一次授权次数。";
+    JobNotFound = "JOB_NOT_FOUND", NotFound;
+    en: "The agent has no job with this id.", "List the jobs; one that has ended is deleted after some days.";
+    zh: "代理没有该标识的批量任务。", "请列出任务核对；已结束的任务在若干天后删除。";
+    JobNotEnded = "JOB_NOT_ENDED", FailedPrecondition;
+    en: "The job has not ended yet.", "Wait until it has ended, or cancel it first.";
+    zh: "该批量任务尚未结束。", "请等待其结束，或先取消任务。";
+    JobLimit = "JOB_LIMIT", ResourceExhausted;
+    en: "The agent has as many jobs as it may hold, of this user or in all.", "Wait until one has ended, or drop jobs that are not needed any more.";
+    zh: "该用户或整个代理的批量任务数已达上限。", "请等待任务结束，或删除不再需要的任务。";
+    JobCancelled = "JOB_CANCELLED", Cancelled;
+    en: "The job was cancelled before this entry had its answer.", "Start another job for the entries that are still wanted.";
+    zh: "任务在该条目得到结果前已被取消。", "如仍需要，请为这些条目另开任务。";
+    StateFull = "STATE_FULL", ResourceExhausted;
+    en: "The agent's state folder holds as much as it may.", "Acknowledge or drop jobs whose results have arrived, or give the folder more room; what is under way goes on then.";
+    zh: "代理的状态目录已达容量上限。", "请确认或删除结果已收妥的任务，或扩大目录容量；办理中的任务随后继续。";
+    TooManyWaiting = "TOO_MANY_WAITING", ResourceExhausted;
+    en: "As many orders of this institution wait for their turn as may.", "Send the same order again after the delay given in RetryInfo.";
+    zh: "该机构排队等待的订单已达上限。", "请按 RetryInfo 给出的间隔后重发同一订单。";
+
     // --- what does not exist ---
     OrderNotFound = "ORDER_NOT_FOUND", NotFound;
     en: "There is no order with this id.", "Check the id; a freshly placed order appears once its transaction is committed.";
@@ -292,6 +320,18 @@ reasons! {
     DeliveryNotFinal = "DELIVERY_NOT_FINAL", FailedPrecondition;
     en: "The record of this delivery is not final on the holder's own ledger yet, so nothing is released.", "Ask again shortly; the holder releases the report as soon as the record is final.";
     zh: "该次交付的记录在持有方自己的账本上尚未最终确认，因此不予释放。", "请稍后再取；记录最终确认后持有方会立即释放。";
+    GroupBindingRefused = "GROUP_BINDING_REFUSED", PermissionDenied;
+    en: "The ledger does not stand behind the agent that asks a delivery group for a seat.", "Check that the agent's signing key is registered for the institution and valid, and that the clocks agree.";
+    zh: "申请加入交付群组的代理未得到账本的背书。", "请确认代理的签名密钥已为本机构登记且有效，并核对时钟。";
+    GroupBindingStale = "GROUP_BINDING_STALE", FailedPrecondition;
+    en: "The agent's word for its group key is not newer than one that the data-holding node knows.", "Sign a new one, later than the time in the details; the agent does so by itself.";
+    zh: "代理对其群组密钥的声明不比数据节点已知的更新。", "请签署晚于详情中所给时间的新声明；代理会自行处理。";
+    GroupFull = "GROUP_FULL", ResourceExhausted;
+    en: "As many agents of the institution are members of the delivery group as may be.", "Stop agents that are not needed, and revoke their keys: they are removed then.";
+    zh: "该机构在交付群组中的代理已达上限。", "请停用不需要的代理并吊销其密钥，之后它们会被移出群组。";
+    GroupMessageRefused = "GROUP_MESSAGE_REFUSED", InvalidArgument;
+    en: "A message for a delivery group is not what it should be.", "Ask anew; if it happens again, keep the agent's log for its vendor.";
+    zh: "发给交付群组的消息不符合要求。", "请重新请求；若再次出现，请保留代理日志并联系供应商。";
     OwnerDenied = "OWNER_DENIED", PermissionDenied;
     en: "The record belongs to another institution.", "Only the institution that a record belongs to can ask for it.";
     zh: "该记录属于另一家机构。", "只有记录所属的机构可以查询。";

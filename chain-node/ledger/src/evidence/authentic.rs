@@ -42,6 +42,8 @@ pub enum Signer {
         org: OrgId,
         /// What the key may do.
         role: KeyRole,
+        /// Which key: a member may have several of a role.
+        key: KeyId,
     },
     /// The key of an information subject. The signature was checked with it.
     Subject(Subject),
@@ -158,6 +160,7 @@ impl Keys {
             let owner = Signer::Member {
                 org: org.clone(),
                 role: *role,
+                key: key.id(),
             };
             self.known.insert(key.id(), (*key, owner));
         }

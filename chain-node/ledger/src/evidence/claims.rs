@@ -16,7 +16,7 @@ use crate::{
     ids::{ItemCode, OrderId, OrgId, SourceId, TimeMs},
     malformed::{Malformed, Problem},
     member::KeyRole,
-    order::{OrderPart, PartIndex, PlaceOrder},
+    order::{OrderPart, PartIndex, PlaceOrder, SealScheme},
     outcome::{Event, Outcome},
     wire::{ConsentStatus, PartStatus},
 };
@@ -103,6 +103,7 @@ struct Trace<'a> {
     parts: Vec<OrderPart>,
     missing: Vec<ItemCode>,
     deadline: TimeMs,
+    seal_scheme: SealScheme,
     /// The grant before the order, if the file has it.
     grant: Option<(&'a Step, &'a ConsentTerms)>,
 }
@@ -159,6 +160,7 @@ impl<'a> Trace<'a> {
             .map(|code| ItemCode::parse("missing_items", code))
             .collect::<Result<_, _>>()
             .map_err(event)?;
+        let seal_scheme = SealScheme::parse("seal_scheme", made.seal_scheme).map_err(event)?;
         let grant = steps
             .iter()
             .filter(|step| step.at < placed.at && step.is_applied())
@@ -191,6 +193,7 @@ impl<'a> Trace<'a> {
             parts,
             missing,
             deadline: made.deadline_ms,
+            seal_scheme,
             grant,
         })
     }
@@ -217,7 +220,10 @@ impl<'a> Trace<'a> {
                 standing: self.made_of_the_order(),
             },
             Claim {
-                statement: Statement::Recipient(self.order.recipient),
+                statement: Statement::Recipient {
+                    key: self.order.recipient,
+                    scheme: self.seal_scheme,
+                },
                 standing: self.recipient(),
             },
             Claim {
@@ -268,6 +274,7 @@ impl<'a> Trace<'a> {
                 Signer::Member {
                     org,
                     role: KeyRole::Encryption,
+                    ..
                 },
                 Some(institution),
             ) if org == *institution => Standing::Proven,
@@ -463,6 +470,9 @@ impl<'a> Trace<'a> {
         // A source may deliver less than the part has, and says so by its list; never more.
         if !record.items.iter().all(|item| fixed.items.contains(item)) {
             return Err(Gap::Items);
+        }
+        if record.sealing.scheme() != self.seal_scheme {
+            return Err(Gap::Seal);
         }
         self.operated(&fixed.source, step)
     }

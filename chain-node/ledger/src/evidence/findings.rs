@@ -11,7 +11,7 @@ use crate::{
     action::Delivery,
     catalogue::Catalogue,
     ids::{ChainId, GrantId, HeaderHash, ItemCode, OrderId, OrgId, SourceId, TimeMs},
-    order::{OrderPart, PartIndex, PlaceOrder},
+    order::{OrderPart, PartIndex, PlaceOrder, SealScheme},
     wire::{ConsentStatus, PartStatus},
 };
 
@@ -108,8 +108,14 @@ pub enum Statement {
         /// Items that no source held.
         missing: Vec<ItemCode>,
     },
-    /// Deliveries are sealed to a key of the institution.
-    Recipient(KeyId),
+    /// Deliveries are sealed to a key of the institution, or for its delivery groups: then the key is named and
+    /// not used.
+    Recipient {
+        /// The key.
+        key: KeyId,
+        /// How the order has them sealed.
+        scheme: SealScheme,
+    },
     /// Consent had been given before.
     Granted {
         /// The grant.
@@ -228,6 +234,8 @@ pub enum Gap {
     Root(Digest),
     /// The items are not those that the order fixed.
     Items,
+    /// It is sealed in another way than the order fixed.
+    Seal,
     /// Another organisation signed it than the one that had to.
     SignedBy(OrgId),
     /// It does not come after what it must follow.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ids::{ItemCode, OrgId, SourceId, TimeMs},
     member::KeyRole,
-    order::PlaceOrder,
+    order::{PlaceOrder, SealScheme},
     wire::{ConsentStatus, PartStatus},
 };
 
@@ -145,7 +145,24 @@ impl Words<'_> {
                 parts,
                 missing,
             } => self.ordered(at, institution.as_ref(), order, *parts, missing),
-            Statement::Recipient(key) => both(
+            Statement::Recipient {
+                key,
+                scheme: SealScheme::MlsSm4Gcm,
+            } => both(
+                format!(
+                    "Deliveries are sealed for delivery groups (MLS) of each data-holding node and the \
+                     institution's agents; key {}…, which the order names, is an encryption key of the institution",
+                    short(&key.digest())
+                ),
+                format!(
+                    "交付内容密封给各数据节点与该机构代理组成的交付群组（MLS）；订单所列密钥 {}… 为该机构的加密公钥",
+                    short(&key.digest())
+                ),
+            ),
+            Statement::Recipient {
+                key,
+                scheme: SealScheme::Sm2Sm4Gcm,
+            } => both(
                 format!(
                     "Deliveries are sealed to key {}…, an encryption key of the institution",
                     short(&key.digest())
@@ -235,18 +252,25 @@ impl Words<'_> {
                     format!("{source} 登记了交付"),
                 ),
                 Some((at, signer, record)) => {
-                    let (at, by) = (self.moment(at), self.by(signer));
+                    let (at, by) = (self.moment(at), self.by_key(signer));
                     let items = self.items(&record.items);
                     let length = record.ciphertext_length;
                     let digest = short(&record.ciphertext_digest);
+                    let (epoch_en, epoch_zh) = match record.sealing.epoch() {
+                        None => (String::new(), String::new()),
+                        Some(mark) => (
+                            format!(", for epoch {} of group {}", mark.epoch, mark.generation),
+                            format!("，群组 {} 第 {} 纪元", mark.generation, mark.epoch),
+                        ),
+                    };
                     both(
                         format!(
                             "{source} recorded its delivery {}, {}: {length} sealed bytes with \
-                             digest {digest}…, of exactly the registered root, holding {}",
+                             digest {digest}…{epoch_en}, of exactly the registered root, holding {}",
                             at.en, by.en, items.en
                         ),
                         format!(
-                            "{source} 于{}登记交付，{}：密封内容 {length} 字节，摘要 {digest}…，与登记的根一致，含{}",
+                            "{source} 于{}登记交付，{}：密封内容 {length} 字节，摘要 {digest}…{epoch_zh}，与登记的根一致，含{}",
                             at.zh, by.zh, items.zh
                         ),
                     )
@@ -411,6 +435,10 @@ impl Words<'_> {
                 format!("The root recorded is {}…", short(root)),
                 format!("所登记的根为 {}…", short(root)),
             ),
+            Gap::Seal => both(
+                "It is sealed in another way than the order fixed",
+                "其密封方式与订单所定不同",
+            ),
             Gap::Items => both(
                 "The items are not those that were ordered and registered",
                 "信息项与订购和登记的不符",
@@ -449,7 +477,7 @@ impl Words<'_> {
 
     fn by(&self, signer: &Signer) -> Sentence {
         match signer {
-            Signer::Member { org, role } => {
+            Signer::Member { org, role, .. } => {
                 let (org, (en, zh)) = (self.org(org), key_role(*role));
                 both(
                     format!("signed with the {en} key of {}", org.en),
@@ -467,6 +495,21 @@ impl Words<'_> {
                 ),
                 format!("由密钥 {}… 签名（由法定多数核验）", short(&key.digest())),
             ),
+        }
+    }
+
+    /// The same, with the key itself: a source may have several data-holding nodes.
+    fn by_key(&self, signer: &Signer) -> Sentence {
+        match signer {
+            Signer::Member { org, role, key } => {
+                let (org, (en, zh)) = (self.org(org), key_role(*role));
+                let key = short(&key.digest());
+                both(
+                    format!("signed with the {en} key {key}… of {}", org.en),
+                    format!("由{}的{zh}密钥 {key}… 签名", org.zh),
+                )
+            }
+            _ => self.by(signer),
         }
     }
 

@@ -29,7 +29,7 @@ fn about(claim: &Claim) -> String {
         Statement::OneHistory { .. } => "history".into(),
         Statement::Signed { .. } => "signed".into(),
         Statement::Ordered { .. } => "ordered".into(),
-        Statement::Recipient(_) => "recipient".into(),
+        Statement::Recipient { .. } => "recipient".into(),
         Statement::Granted { .. } => "granted".into(),
         Statement::Covered(_) => "covered".into(),
         Statement::Live { part: None, .. } => "live at order".into(),
@@ -497,6 +497,21 @@ fn what_the_quorum_should_not_have_applied_is_contradicted() {
                 ..Plot::default()
             },
             vec![("delivered 0", contradicted(Gap::Items))],
+        ),
+        (
+            Plot {
+                seal_scheme: wire::SealScheme::MlsSm4Gcm,
+                ..Plot::default()
+            },
+            vec![("delivered 0", contradicted(Gap::Seal))],
+        ),
+        (
+            Plot {
+                seal_scheme: wire::SealScheme::MlsSm4Gcm,
+                delivered_epoch: crate::samples::delivery().group_epoch,
+                ..Plot::default()
+            },
+            vec![],
         ),
         (
             Plot {

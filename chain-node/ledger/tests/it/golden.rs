@@ -145,6 +145,7 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
             parts: vec![(&part()).into()],
             missing_items: vec!["customs_record".into()],
             deadline_ms: 1_790_000_030_000,
+            seal_scheme: wire::SealScheme::MlsSm4Gcm.into(),
         })),
         ("attempt_refused", Event::AttemptRefused(wire::AttemptRefused {
             reason: Reason::ConsentRevoked.code().into(),
@@ -193,6 +194,10 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
             org: "sh-bureau".into(),
             height: 300,
             reporter: "js-bureau".into(),
+        })),
+        ("seal_scheme_changed", Event::SealSchemeChanged(wire::SealSchemeChanged {
+            org: "js-bank".into(),
+            seal_scheme: wire::SealScheme::MlsSm4Gcm.into(),
         })),
     ];
     events

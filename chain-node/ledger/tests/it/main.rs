@@ -5,6 +5,7 @@
 mod certificate;
 mod checkpoint;
 mod conformity;
+mod contract;
 mod decided;
 mod evidence;
 mod evidence_flipped;

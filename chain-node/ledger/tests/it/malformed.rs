@@ -9,13 +9,10 @@ use xinqiao_ledger::{
     wire::{self, tx_body::Action as A},
 };
 
-use crate::samples::{actions, body, bytes, public, value};
-
-const CONTRACT: [&str; 3] = [
-    include_str!("../../../../proto/xinqiao/v1/transaction.proto"),
-    include_str!("../../../../proto/xinqiao/v1/types.proto"),
-    include_str!("../../../../proto/xinqiao/v1/catalogue.proto"),
-];
+use crate::{
+    contract::{Field, fields_of, paths, without_places},
+    samples::{actions, body, bytes, public, value},
+};
 
 /// A transaction around an action, with a signature that could be one.
 pub(crate) fn outer(action: A) -> wire::Transaction {
@@ -110,6 +107,9 @@ fn rows() -> Vec<Row> {
     fn second(w: &mut wire::ReportEquivocation) -> &mut wire::SignedStatement {
         e(w).second.as_mut().unwrap()
     }
+    fn epoch(w: &mut wire::DeliverPart) -> &mut wire::GroupEpoch {
+        w.group_epoch.as_mut().unwrap()
+    }
     fn s(w: &mut wire::RegisterSource) -> &mut wire::DataSource {
         w.source.as_mut().unwrap()
     }
@@ -198,6 +198,10 @@ fn rows() -> Vec<Row> {
         "close_user" CloseUser {
             "user" "FIELD_REQUIRED" |w| w.user.clear();
             "user" "FIELD_LENGTH" |w| w.user.push(0);
+        }
+        "set_seal_scheme" SetSealScheme {
+            "seal_scheme" "FIELD_REQUIRED" |w| w.seal_scheme = 0;
+            "seal_scheme" "ENUM_UNKNOWN" |w| w.seal_scheme = 3;
         }
         "register_source" RegisterSource {
             "source" "FIELD_REQUIRED" |w| w.source = None;
@@ -347,7 +351,11 @@ fn rows() -> Vec<Row> {
             "items" "DUPLICATE_ITEM" |w| w.items.reverse();
             "items[0]" "FIELD_FORMAT" |w| w.items[0] = "-".into();
             "seal_scheme" "FIELD_REQUIRED" |w| w.seal_scheme = 0;
-            "seal_scheme" "ENUM_UNKNOWN" |w| w.seal_scheme = 2;
+            "seal_scheme" "ENUM_UNKNOWN" |w| w.seal_scheme = 3;
+            "group_epoch" "FIELD_REQUIRED" |w| w.group_epoch = None;
+            "group_epoch" "FIELD_FORMAT" |w| w.seal_scheme = 1;
+            "group_epoch.authenticator" "FIELD_REQUIRED" |w| epoch(w).authenticator.clear();
+            "group_epoch.authenticator" "FIELD_LENGTH" |w| epoch(w).authenticator.push(0);
         }
         "reject_part" RejectPart {
             "order" "FIELD_REQUIRED" |w| w.order.clear();
@@ -587,72 +595,6 @@ fn every_wrong_field_of_every_action_is_named_with_its_problem() {
     }
 }
 
-/// A field of a message, as the contract declares it.
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    pub(crate) number: usize,
-    pub(crate) repeated: bool,
-}
-
-/// Fields of a message in the contract.
-pub(crate) fn fields_of(message: &str) -> Vec<Field> {
-    let empty = format!("message {message} {{}}");
-    if CONTRACT.iter().any(|file| file.contains(&empty)) {
-        return vec![];
-    }
-    let start = format!("message {message} {{\n");
-    let text = CONTRACT
-        .iter()
-        .find_map(|file| file.split_once(&start))
-        .unwrap_or_else(|| panic!("no message {message}"))
-        .1;
-    let body = text.split_once("\n}").unwrap().0;
-    body.lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("//"))
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(declared, number)| {
-            let mut words = declared.split(' ').rev();
-            let (name, kind) = (words.next().unwrap(), words.next().unwrap());
-            Field {
-                name: name.to_owned(),
-                kind: kind.to_owned(),
-                number: number.trim_end_matches(';').parse().unwrap(),
-                repeated: words.next() == Some("repeated"),
-            }
-        })
-        .collect()
-}
-
-/// Whether a field's type is a message of the contract, other than an enumeration.
-pub(crate) fn is_message(kind: &str) -> bool {
-    let start = format!("message {kind} {{");
-    CONTRACT.iter().any(|file| file.contains(&start))
-}
-
-/// Paths of all fields below a message, down to scalars, with their types.
-pub(crate) fn paths(message: &str, prefix: &str) -> Vec<(String, String)> {
-    fields_of(message)
-        .into_iter()
-        .flat_map(|Field { name, kind, .. }| {
-            let path = format!("{prefix}{name}");
-            if is_message(&kind) {
-                paths(&kind, &format!("{path}."))
-            } else {
-                vec![(path, kind)]
-            }
-        })
-        .collect()
-}
-
-/// A path without the places in lists.
-pub(crate) fn without_places(path: &str) -> String {
-    path.chars()
-        .filter(|c| !matches!(c, '[' | ']' | '0'..='9'))
-        .collect()
-}
-
 #[test]
 fn no_field_of_an_action_is_without_a_row() {
     // Every value of these means something.
@@ -667,6 +609,8 @@ fn no_field_of_an_action_is_without_a_row() {
         "propose.changes.publish_catalogue.items.fields.required",
         "propose.changes.publish_catalogue.items.fields.sensitive",
         "report_equivocation.evidence.round",
+        "deliver_part.group_epoch.generation",
+        "deliver_part.group_epoch.epoch",
     ];
     let have: BTreeSet<String> = rows()
         .iter()

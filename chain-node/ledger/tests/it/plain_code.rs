@@ -7,7 +7,8 @@ use prost::Message;
 use xinqiao_ledger::{tx::Tx, uscc::Uscc, wire};
 
 use crate::{
-    malformed::{fields_of, is_message, outer, paths, without_places},
+    contract::{fields_of, is_message, paths, without_places},
+    malformed::outer,
     samples::{actions, body},
 };
 

@@ -266,7 +266,12 @@ pub(crate) fn delivery() -> wire::DeliverPart {
         ciphertext_length: 4_096,
         report_root: bytes("root of subject"),
         items: texts(&["registration", "tax_payment"]),
-        seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+        seal_scheme: wire::SealScheme::MlsSm4Gcm.into(),
+        group_epoch: Some(wire::GroupEpoch {
+            generation: 1_790_000_000_000,
+            epoch: 12,
+            authenticator: bytes("authenticator"),
+        }),
     }
 }
 
@@ -358,6 +363,9 @@ pub(crate) fn actions() -> Vec<(&'static str, A)> {
         ("revoke_certificate", A::RevokeCertificate(wire::RevokeCertificate { fingerprint: bytes("certificate") })),
         ("open_user", A::OpenUser(wire::OpenUser { user: bytes("user") })),
         ("close_user", A::CloseUser(wire::CloseUser { user: bytes("user") })),
+        ("set_seal_scheme", A::SetSealScheme(wire::SetSealScheme {
+            seal_scheme: wire::SealScheme::MlsSm4Gcm.into(),
+        })),
         ("register_source", A::RegisterSource(wire::RegisterSource { source: Some(source()) })),
         ("activate_source", A::ActivateSource(wire::ActivateSource { source: source_id() })),
         ("suspend_source", A::SuspendSource(wire::SuspendSource { source: source_id(), reason: reason() })),

@@ -352,6 +352,10 @@ pub(crate) struct Plot {
     pub(crate) delivery_key: KeyNumber,
     pub(crate) delivered_root: Digest,
     pub(crate) delivered_items: Vec<String>,
+    /// How the order has its parts sealed.
+    pub(crate) seal_scheme: wire::SealScheme,
+    /// The group's epoch of a delivery that is sealed for one.
+    pub(crate) delivered_epoch: Option<wire::GroupEpoch>,
     pub(crate) confirm_key: KeyNumber,
     /// Confirm first, deliver afterwards.
     pub(crate) confirm_early: bool,
@@ -401,6 +405,8 @@ impl Default for Plot {
             delivery_key: SH_HOLDER,
             delivered_root: digest("root sh"),
             delivered_items: texts(&["registration", "tax_payment"]),
+            seal_scheme: wire::SealScheme::Sm2Sm4Gcm,
+            delivered_epoch: None,
             confirm_key: BANK_AGENT,
             confirm_early: false,
             verdict: wire::Verdict::Confirmed,
@@ -585,6 +591,7 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
         ],
         missing_items: plot.missing,
         deadline_ms: plot.expires.unwrap_or(START + 36_000),
+        seal_scheme: plot.seal_scheme.into(),
     });
     let outcome = plot.order_outcome.unwrap_or(Outcome::Applied(vec![placed]));
     world.block(vec![(tx, outcome)]);
@@ -610,7 +617,11 @@ pub(crate) fn tell_in(genesis: Genesis, plot: Plot) -> Story {
         ciphertext_length: 4_096,
         report_root: plot.delivered_root.as_bytes().to_vec(),
         items: plot.delivered_items,
-        seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+        seal_scheme: match plot.delivered_epoch {
+            None => wire::SealScheme::Sm2Sm4Gcm.into(),
+            Some(_) => wire::SealScheme::MlsSm4Gcm.into(),
+        },
+        group_epoch: plot.delivered_epoch,
     });
     let delivered = step!("deliver", plot.delivery_key, deliver, |_id| {
         vec![part_changed(&order, 0, wire::PartStatus::Delivered, "")]

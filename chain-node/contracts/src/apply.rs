@@ -36,6 +36,7 @@ pub(crate) fn apply<S: StateRead>(
         Action::RevokeCertificate(print) => members::revoke_certificate(step, call, print),
         Action::OpenUser(user) => members::open_user(step, call, user),
         Action::CloseUser(user) => members::close_user(step, call, user),
+        Action::SetSealScheme(scheme) => members::set_seal_scheme(step, call, *scheme),
         Action::RegisterSource(source) => sources::register(step, call, source),
         Action::ActivateSource(source) => sources::activate(step, call, source),
         Action::SuspendSource { source, .. } => sources::suspend(step, call, source),

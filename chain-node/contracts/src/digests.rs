@@ -47,7 +47,7 @@ pub(crate) fn register<S: StateRead>(
                 change.superseded += 1;
                 before.version
             }
-            Some(DigestEntry::Withdrawn { version }) => {
+            Some(DigestEntry::Withdrawn { version, .. }) => {
                 change.registered += 1;
                 version
             }
@@ -92,7 +92,10 @@ pub(crate) fn withdraw<S: StateRead>(
         let Some(DigestEntry::Registered(DigestRecord { version, .. })) = known else {
             return Err(refuse(Reason::DigestNotFound, subject).into());
         };
-        let withdrawn = DigestEntry::Withdrawn { version };
+        let withdrawn = DigestEntry::Withdrawn {
+            version,
+            at: step.block.height,
+        };
         DIGESTS.put(step.draft, &(*subject, number), &withdrawn);
     }
     let withdrawn = subjects.len() as u32;

@@ -5,7 +5,7 @@
 //! only then is its action applied, on an overlay of its own. Not here: what actions do (`apply`),
 //! and whether the block itself is right, which is the node's to check.
 
-use xinqiao_crypto::{KeyError, PublicKey};
+use xinqiao_crypto::{KeyError, KeyId, PublicKey};
 use xinqiao_ledger::{
     genesis::Parameters,
     ids::{ChainId, Height, TimeMs, TxId},
@@ -126,6 +126,8 @@ pub(crate) struct Step<'s, 'd, S> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) tx: TxId,
+    /// The key that signed it.
+    pub(crate) key: KeyId,
     /// Index within the block.
     pub(crate) index: u32,
     pub(crate) signer: Signer,
@@ -190,6 +192,7 @@ fn execute_one<S: StateRead>(
     replay::remember(state, &meta);
     let call = Call {
         tx: meta.id,
+        key: meta.signer,
         index,
         signer,
     };

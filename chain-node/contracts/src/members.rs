@@ -11,6 +11,7 @@ use xinqiao_ledger::{
     governance::is_sponsored,
     ids::{Fingerprint, Height, OrgId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind},
+    order::SealScheme,
     outcome::{Event, Reason},
     wire,
 };
@@ -52,6 +53,7 @@ pub(crate) fn write<S: StateRead>(
         admitted_at: height,
         keys: member.keys.iter().map(|key| key.id().into()).collect(),
         certificates: member.certificates.clone(),
+        seal_scheme: SealScheme::Sm2Sm4Gcm,
     };
     MEMBERS.put(draft, &member.org, &entry);
     for key in &member.keys {
@@ -376,6 +378,27 @@ pub(crate) fn close_user<S: StateRead>(
     }
     USERS.put(step.draft, &key, &UserState::Closed(step.block.height));
     credential(step, org, user.0, false);
+    Ok(())
+}
+
+/// Chooses how reports to the signer's institution are sealed. To choose what is in force is no mistake.
+pub(crate) fn set_seal_scheme<S: StateRead>(
+    step: &mut Step<'_, '_, S>,
+    call: &Call,
+    scheme: SealScheme,
+) -> Result<(), Stop> {
+    let org = &call
+        .signer
+        .member_of(ADMIN, &[MemberKind::Institution])?
+        .org;
+    let mut entry = entry(step.draft, org)?;
+    entry.seal_scheme = scheme;
+    MEMBERS.put(step.draft, org, &entry);
+    step.events
+        .push(Event::SealSchemeChanged(wire::SealSchemeChanged {
+            org: org.to_string(),
+            seal_scheme: scheme.to_wire(),
+        }));
     Ok(())
 }
 

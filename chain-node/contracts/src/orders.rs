@@ -10,13 +10,17 @@
 //! applies, the access log has the reason. Consent and the institution's standing are checked when
 //! the order is placed and again with each delivery; where they are gone by then, the part closes
 //! as consent-revoked, and the holder, who reads that outcome, releases nothing.
+//!
+//! A source may have several data-holding nodes, each with a holder key of its own. Which of them works
+//! is their own affair: the contract takes whoever delivers first, whoever had taken the part up, and
+//! puts on record whose key it was.
 
 use xinqiao_crypto::Digest;
 use xinqiao_ledger::{
     action::Delivery,
     ids::{ItemCode, OrderId, OrgId},
     member::{KeyRole, MemberKind},
-    order::{MAX_PARTS, OrderPart, PartRef, PartRejection, PlaceOrder, Verdict},
+    order::{MAX_PARTS, OrderPart, PartRef, PartRejection, PlaceOrder, SealScheme, Verdict},
     outcome::{Event, Reason},
     wire,
 };
@@ -47,6 +51,7 @@ struct Placeable {
     grant: GrantRecord,
     parts: Vec<PartRecord>,
     missing: Vec<ItemCode>,
+    seal_scheme: SealScheme,
 }
 
 /// Places an order, or records the attempt.
@@ -78,6 +83,7 @@ pub(crate) fn place<S: StateRead>(
         placed_at: step.block.height,
         placed_at_time: step.block.time,
         deadline,
+        seal_scheme: placeable.seal_scheme,
         reserved_use: UseState::Reserved,
         dispute: DisputeState::Undisputed,
         access_index,
@@ -96,6 +102,7 @@ pub(crate) fn place<S: StateRead>(
             .collect(),
         missing_items: codes(&record.missing_items),
         deadline_ms: deadline,
+        seal_scheme: record.seal_scheme.to_wire(),
     }));
     write(step, record);
     Ok(())
@@ -119,10 +126,12 @@ fn check_place<S: StateRead>(
     check_recipient(step, institution, order)?;
     let (parts, missing) = parts(step, order, &grant)?;
     ensure(!parts.is_empty(), Reason::NoSource, "")?;
+    let seal_scheme = members::entry(step.draft, institution)?.seal_scheme;
     Ok(Placeable {
         grant,
         parts,
         missing,
+        seal_scheme,
     })
 }
 
@@ -238,7 +247,8 @@ pub(crate) fn accept<S: StateRead>(
     if order.parts[usize::from(part.part)].state != PartState::Placed {
         return Err(conflict(&order));
     }
-    set_part(step, &mut order, part.part.into(), PartState::Accepted)?;
+    let accepted = PartState::Accepted { holder: call.key };
+    set_part(step, &mut order, part.part.into(), accepted)?;
     finish(step, order)?;
     Ok(())
 }
@@ -255,6 +265,8 @@ pub(crate) fn deliver<S: StateRead>(
     }
     let index = usize::from(delivery.part.part);
     check_content(&order.parts[index].part, delivery)?;
+    let as_ordered = delivery.sealing.scheme() == order.seal_scheme;
+    ensure(as_ordered, Reason::DeliveryMismatch, "seal_scheme")?;
     let institution = members::entry(step.draft, &order.institution)?;
     let allowed = match check_standing(&order.institution, &institution.state) {
         Ok(()) => consent::check_delivery(step, &order.placed.grant)?,
@@ -265,8 +277,9 @@ pub(crate) fn deliver<S: StateRead>(
             ciphertext_digest: delivery.ciphertext_digest,
             ciphertext_length: delivery.ciphertext_length,
             items: delivery.items.clone(),
-            scheme: delivery.scheme,
+            sealing: delivery.sealing,
             tx: call.tx,
+            holder: call.key,
         }),
         Err(reason) => PartState::ConsentRevoked(reason),
     };

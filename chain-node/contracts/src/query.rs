@@ -2,6 +2,10 @@
 //!
 //! Not here: any decision. Lists are bounded; those that can be long are read page by page.
 
+mod watched;
+
+pub use watched::{DigestSummary, MAX_DIGESTS, SubjectDigests, watched};
+
 use xinqiao_crypto::{KeyId, PublicKey};
 use xinqiao_ledger::{
     catalogue::Catalogue,
@@ -657,6 +661,7 @@ fn assemble<S: StateRead>(
         sponsor: entry.sponsor,
         admitted_at: entry.admitted_at,
         weight: WEIGHTS.get(state, org)?.unwrap_or(0),
+        seal_scheme: entry.seal_scheme,
     })
 }
 

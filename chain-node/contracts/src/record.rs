@@ -13,7 +13,7 @@ use xinqiao_ledger::{
         TimeMs, TxId, UserId,
     },
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
-    order::{OrderPart, PartIndex, PartRejection, PlaceOrder, SealScheme, Verdict},
+    order::{OrderPart, PartIndex, PartRejection, PlaceOrder, SealScheme, Sealing, Verdict},
     outcome::Reason,
     source::DataSource,
     text::{DisplayName, Endpoint, StatedPurpose},
@@ -83,6 +83,8 @@ pub struct MemberEntry {
     pub keys: Vec<KeyId>,
     /// Its valid certificates, ascending.
     pub certificates: Vec<Fingerprint>,
+    /// How reports to it are sealed, from the next order on.
+    pub seal_scheme: SealScheme,
 }
 
 /// A member with its valid keys and certificates.
@@ -98,6 +100,8 @@ pub struct MemberRecord {
     pub admitted_at: Height,
     /// How much its vote counts; 0 for none.
     pub weight: u32,
+    /// How reports to it are sealed, from the next order on.
+    pub seal_scheme: SealScheme,
 }
 
 impl MemberRecord {
@@ -426,6 +430,8 @@ pub enum DigestEntry {
     Withdrawn {
         /// The last registration.
         version: u32,
+        /// Height at which it was withdrawn.
+        at: Height,
     },
 }
 
@@ -532,9 +538,11 @@ pub struct DeliveryRecord {
     /// Items in it, ascending.
     pub items: Vec<ItemCode>,
     /// How it is sealed.
-    pub scheme: SealScheme,
+    pub sealing: Sealing,
     /// Transaction that recorded it.
     pub tx: TxId,
+    /// The holder key that signed it: which of the source's data-holding nodes delivered.
+    pub holder: KeyId,
 }
 
 /// Where a part stands.
@@ -543,7 +551,10 @@ pub enum PartState {
     /// Placed; the source has not answered.
     Placed,
     /// Taken up by the source.
-    Accepted,
+    Accepted {
+        /// The holder key of the node that took it up.
+        holder: KeyId,
+    },
     /// Delivery recorded.
     Delivered(DeliveryRecord),
     /// Opened and found right.
@@ -575,7 +586,7 @@ pub enum PartState {
 impl PartState {
     /// Whether the source may still answer.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Placed | Self::Accepted)
+        matches!(self, Self::Placed | Self::Accepted { .. })
     }
 }
 
@@ -642,6 +653,8 @@ pub struct OrderRecord {
     pub placed_at_time: TimeMs,
     /// When its open parts expire.
     pub deadline: TimeMs,
+    /// How its parts are to be sealed: what was in force for the institution when it was placed.
+    pub seal_scheme: SealScheme,
     /// What became of the use that it reserved.
     pub reserved_use: UseState,
     /// Whether it is disputed.

@@ -447,6 +447,7 @@ pub fn delivery(order: &TxId, part: u32) -> wire::DeliverPart {
         report_root: root(source, 1, 20_000).as_bytes().to_vec(),
         items: texts(items),
         seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+        group_epoch: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How records look on the wire.
 
+use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
     governance::VoteChoice,
     ids::{GrantId, ItemCode, OrgId, Subject, UserId},
@@ -45,6 +46,7 @@ impl From<&MemberRecord> for wire::MemberState {
                 })
             ),
             voting_weight: record.weight,
+            seal_scheme: record.seal_scheme.to_wire(),
         }
     }
 }
@@ -201,7 +203,7 @@ impl From<&PartState> for wire::PartStatus {
     fn from(state: &PartState) -> Self {
         match state {
             PartState::Placed => Self::Placed,
-            PartState::Accepted => Self::Accepted,
+            PartState::Accepted { .. } => Self::Accepted,
             PartState::Delivered(_) => Self::Delivered,
             PartState::Confirmed { .. } => Self::Confirmed,
             PartState::Mismatched { .. } => Self::Mismatched,
@@ -221,11 +223,19 @@ impl PartState {
             Self::Rejected(reason) => reason.code(),
             Self::ConsentRevoked(reason) => reason.code(),
             Self::Placed
-            | Self::Accepted
+            | Self::Accepted { .. }
             | Self::Delivered(_)
             | Self::Confirmed { .. }
             | Self::Expired
             | Self::Cancelled => "",
+        }
+    }
+
+    /// The holder key of the node that delivered it, or has taken it up.
+    pub fn holder(&self) -> Option<&KeyId> {
+        match self {
+            Self::Accepted { holder } => Some(holder),
+            _ => self.delivery().map(|delivery| &delivery.holder),
         }
     }
 
@@ -259,6 +269,12 @@ impl From<&PartRecord> for wire::PartState {
             delivered_items: delivery.map(|it| codes(&it.items)).unwrap_or_default(),
             delivery_tx: delivery.map(|it| it.tx.to_vec()).unwrap_or_default(),
             verdict_tx,
+            group_epoch: delivery.and_then(|it| it.sealing.epoch()).map(Into::into),
+            holder: record
+                .state
+                .holder()
+                .map(|key| key.as_bytes().to_vec())
+                .unwrap_or_default(),
         }
     }
 }
@@ -276,6 +292,7 @@ impl From<&OrderRecord> for wire::OrderState {
             deadline_ms: record.deadline,
             disputed: matches!(record.dispute, DisputeState::Disputed { .. }),
             settled: matches!(record.dispute, DisputeState::Settled { .. }),
+            seal_scheme: record.seal_scheme.to_wire(),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Handing transactions on to an upstream. The transaction is relayed byte for byte; who may send
 //! what is decided by its signature, not by who relays it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tonic::{Code, Request};
@@ -17,6 +20,10 @@ use crate::{fault::SubmitFault, upstream::Feed};
 
 /// How many nodes a transaction may pass through: a ring of followers ends here.
 const MAX_RELAYS: u32 = 4;
+
+/// How long one upstream may take. Whatever became of it there, the next one is sent the same bytes, which
+/// are ordered once.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// Header of a relayed call: how many nodes have relayed it.
 pub(crate) const RELAYED: &str = "xinqiao-relayed";
@@ -57,6 +64,7 @@ impl Relay {
                 transaction: Some(transaction.clone()),
                 wait_ms: 0,
             });
+            request.set_timeout(ANSWER);
             request.metadata_mut().insert(RELAYED, (relayed + 1).into());
             let mut client = limited!(SubmissionServiceClient::new(channel.clone()));
             let status = match client.submit_transaction(request).await {
@@ -71,7 +79,7 @@ impl Relay {
                 // An upstream before this one may have taken it, and its answer been lost.
                 Some(Reason::TxReplayed) if offset > 0 => return Ok(()),
                 Some(Reason::TxReplayed) => return Err(SubmitFault::Replayed(id)),
-                Some(Reason::ReadOnlyNode | Reason::NodeHalted) => {}
+                Some(Reason::ReadOnlyNode | Reason::NodeHalted | Reason::Deadline) => {}
                 _ if !matches!(status.code(), Code::Unavailable | Code::Unimplemented) => {
                     return Err(SubmitFault::Upstream(Box::new(status)));
                 }

@@ -139,6 +139,10 @@ fn tell_event(event: &Event) -> String {
         Event::MisbehaviourRecorded(it) => {
             format!("misbehaviour {} {} by {}", it.org, it.height, it.reporter)
         }
+        Event::SealSchemeChanged(it) => {
+            let scheme = short(it.seal_scheme().as_str_name(), "SEAL_SCHEME_");
+            format!("seal {} {scheme}", it.org)
+        }
     }
 }
 

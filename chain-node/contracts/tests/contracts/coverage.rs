@@ -6,7 +6,7 @@ use xinqiao_ledger::outcome::Reason;
 
 use crate::{
     access, check::check, consent, digests, envelope, governance, members, misbehaviour, orders,
-    sources,
+    sealing, sources,
 };
 
 #[test]
@@ -21,6 +21,7 @@ fn every_reason_is_some_rows() {
         members::ROWS,
         misbehaviour::ROWS,
         orders::ROWS,
+        sealing::ROWS,
         sources::ROWS,
     ];
     for row in tables.into_iter().flatten() {

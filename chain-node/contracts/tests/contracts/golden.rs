@@ -62,7 +62,7 @@ fn a_genesis_writes_these_bytes() {
     let writes = genesis_writes(&chain.genesis);
     assert_eq!(
         state_commitment(&chain.chain.0, 0, &writes).to_string(),
-        "425e982b5c04c5ab9bf0fe715936c3ddbe2d010cb4031bdd3191421dcc9311f6"
+        "9d9d214e4c36611fdb23393380b95fe30583f595e78ed8ba413f0144e20f6846"
     );
     assert_eq!(
         chain.commitment,
@@ -105,7 +105,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "db67e7501c505cbce5420761915e128998691a884f083100c32b4b29b80f08a8"
+        "327ef63a3e49feae5a8349fe861614975566ab4f9c5586c53f90b697fb1352af"
     );
 }
 
@@ -184,7 +184,7 @@ fn a_story_of_votes_comes_to_this_state() {
     let chain = vote_on_everything();
     assert_eq!(
         chain.commitment.to_string(),
-        "acb7bf24ca6e36bf00e96ee2826de1237d5d96df55dd1734aa15bff498db068c"
+        "555db6bc3707c3402f219ab9959725de95b56718d55783d4dfb8aff033ae8138"
     );
     assert_eq!(vote_on_everything().state, chain.state);
 }

@@ -18,5 +18,6 @@ mod overlay;
 mod parts;
 mod proofs;
 mod property;
+mod sealing;
 mod sources;
 mod votes;

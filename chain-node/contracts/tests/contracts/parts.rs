@@ -8,9 +8,11 @@ use xinqiao_contracts::{
 use xinqiao_crypto::sm3;
 use xinqiao_ledger::{
     genesis::Parameters,
-    ids::{OrderId, TimeMs, TxId},
+    ids::{GrantId, OrderId, TimeMs, TxId},
+    member::KeyRole,
     order::MAX_PARTS,
-    wire,
+    outcome::Outcome,
+    wire::{self, tx_body::Action},
 };
 
 use crate::check::{
@@ -335,4 +337,95 @@ fn an_order_has_sixty_four_parts_at_most() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(missing, ["invoices", "power"]);
+}
+
+#[test]
+fn whoever_of_a_source_s_holders_delivers_first_is_on_record_and_no_other() {
+    let (first, second) = ("sh-bureau/holder", "sh-bureau/holder-2");
+    let work = || {
+        let mut chain = at_work();
+        let key = wire::MemberKey {
+            public_key: secret(second).public().to_sec1().to_vec(),
+            role: KeyRole::Holder.to_wire(),
+        };
+        let add = wire::AddKey { key: Some(key) };
+        done(&mut chain, "sh-bureau/admin", Action::AddKey(add));
+        chain
+    };
+    let accepts = |order: &TxId| accept(order, 0);
+    let delivers = |order: &TxId| deliver(order, 0);
+    let rejects = |order: &TxId| reject(order, 0);
+    let delivers_other = |order: &TxId| {
+        let mut other = delivery(order, 0);
+        other.ciphertext_digest = sm3(b"another node sealed this").as_bytes().to_vec();
+        Action::DeliverPart(other)
+    };
+    /// Who does what, and whose key is on record after it; nobody's if it is rejected as a conflict.
+    type Act<'a> = (&'a str, &'a dyn Fn(&TxId) -> Action, Option<&'a str>);
+    let table: &[(&str, &[Act<'_>])] = &[
+        ("one delivers", &[(second, &delivers, Some(second))]),
+        (
+            "both deliver",
+            &[
+                (first, &delivers, Some(first)),
+                (second, &delivers_other, None),
+            ],
+        ),
+        (
+            "the same again",
+            &[(first, &delivers, Some(first)), (first, &delivers, None)],
+        ),
+        (
+            "one takes up, the other delivers",
+            &[
+                (first, &accepts, Some(first)),
+                (second, &accepts, None),
+                (second, &delivers, Some(second)),
+                (first, &delivers_other, None),
+            ],
+        ),
+        (
+            "one refuses, the other is late",
+            &[(first, &rejects, Some("")), (second, &delivers, None)],
+        ),
+        (
+            "one delivers, the other's refusal is late",
+            &[(first, &delivers, Some(first)), (second, &rejects, None)],
+        ),
+        (
+            "another bureau's holder is none",
+            &[
+                ("zj-bureau/holder", &delivers, None),
+                (first, &delivers, Some(first)),
+            ],
+        ),
+    ];
+    for (case, acts) in table {
+        let mut chain = work();
+        let (grant, id) = ordered(&mut chain);
+        let mut on_record = Vec::new();
+        let mut spent = 0;
+        for (who, what, holder) in *acts {
+            let outcome = chain.run(who, what(&id));
+            let rejected = matches!(outcome, Outcome::Rejected { .. });
+            assert_eq!(rejected, holder.is_none(), "{case}: {who} {outcome:?}");
+            if let Some(holder) = holder {
+                let key = Some(holder)
+                    .filter(|name| !name.is_empty())
+                    .map(|name| key_id(name));
+                on_record = key.map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+            }
+            let order = query::order(&chain.state, &OrderId(id.0)).unwrap().unwrap();
+            let order = wire::OrderState::from(&order);
+            assert_eq!(order.parts[0].holder, on_record, "{case}: {who}");
+            assert!(order.parts[1].holder.is_empty(), "{case}: {who}");
+            let delivered = order.parts[0].status() == wire::PartStatus::Delivered;
+            let grant = query::grant(&chain.state, &GrantId::from(grant))
+                .unwrap()
+                .unwrap();
+            spent = grant.granted().unwrap().spent;
+            assert_eq!(spent, u32::from(delivered), "{case}: {who}");
+        }
+        assert!(spent <= 1, "{case}");
+    }
 }

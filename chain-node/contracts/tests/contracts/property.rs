@@ -243,7 +243,8 @@ fn assert_balanced(chain: &Consortium) {
         };
         assert_eq!(order.reserved_use, wants);
         // What is open waits for its deadline.
-        let placed = |state: &PartState| matches!(state, PartState::Placed | PartState::Accepted);
+        let placed =
+            |state: &PartState| matches!(state, PartState::Placed | PartState::Accepted { .. });
         assert_eq!(
             order.is_open(),
             order.parts.iter().any(|part| placed(&part.state))

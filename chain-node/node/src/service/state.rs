@@ -6,12 +6,12 @@ use xinqiao_contracts::{engine, parameters, query, validators};
 use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_ledger::{
     ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TxId},
-    malformed::{Malformed, Problem},
+    malformed::{Malformed, Problem, list},
     wire::{self, get_member_request::By, state_service_server::StateService},
 };
 use xinqiao_rpc::{Fault, Reason};
 
-use super::{ask, failed, page_size};
+use super::{ask, damaged, failed, page_size};
 use crate::{fault, replica::Replica};
 
 /// Where a page of proposals ends early: one can be as large as a transaction, and a message is bounded.
@@ -19,6 +19,9 @@ const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// Proposals that are read at a time, for the same reason.
 const CHUNK: usize = 8;
+
+/// Subjects whose digests one call asks for.
+const MAX_SUBJECTS: usize = 1_000;
 
 /// The service.
 #[derive(Clone)]
@@ -117,6 +120,35 @@ impl StateService for State {
                 .map_err(failed)?
                 .ok_or_else(unknown(Reason::DigestNotFound))?;
             Ok((&digest).into())
+        });
+        answer.await.map(Response::new)
+    }
+
+    async fn list_digests(
+        &self,
+        request: Request<wire::ListDigestsRequest>,
+    ) -> Result<Response<wire::ListDigestsResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let subjects = list(
+                "subjects",
+                &wanted.subjects,
+                1,
+                MAX_SUBJECTS,
+                |at, bytes| Subject::parse(at, bytes),
+            )
+            .map_err(fault::malformed)?;
+            let grantee = OrgId::parse("grantee", &wanted.grantee).map_err(fault::malformed)?;
+            let tip = state.tip().map_err(damaged)?;
+            let mut answer = wire::ListDigestsResponse {
+                subjects: Vec::with_capacity(subjects.len()),
+                height: tip.height,
+            };
+            for subject in &subjects {
+                let after = wanted.after_height;
+                let watched = query::watched(state, subject, &grantee, after, tip.time);
+                answer.subjects.push((&watched.map_err(failed)?).into());
+            }
+            Ok(answer)
         });
         answer.await.map(Response::new)
     }

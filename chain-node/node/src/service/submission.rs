@@ -1,13 +1,16 @@
 //! `SubmissionService`: taking transactions. An observer does not even have it.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use tonic::{Request, Response, Status};
 use xinqiao_ledger::{
     ids::TxId,
     malformed::{Malformed, Problem, list},
+    tx::Tx,
     wire::{self, submission_result, submission_service_server::SubmissionService},
 };
-use xinqiao_rpc::{Fault, Reason, Role};
+use xinqiao_rpc::{Fault, FaultView, Reason, Role};
 
 use super::{MAX_WAIT_MS, ledger::receipt_within, within};
 use crate::{
@@ -41,6 +44,46 @@ impl Submission {
     }
 }
 
+impl Submission {
+    /// The receipt of a transaction that is not taken because it was before: whoever hands in the same
+    /// bytes again gets the same answer. If it was not, the fault; an expiry that has passed is one only
+    /// once this node has all blocks up to it, so that it says that the transaction never was ordered.
+    async fn ordered_before(
+        &self,
+        transaction: wire::Transaction,
+        fault: SubmitFault,
+        wait_ms: u32,
+    ) -> Result<(TxId, wire::Receipt), Status> {
+        let status = Status::from(fault);
+        let view = FaultView::from_status(&status);
+        let meta = match Tx::from_wire(transaction) {
+            Ok(tx) if !view.is_transient() => *tx.meta(),
+            _ => return Err(status),
+        };
+        let mut left_ms = 0;
+        match view.reason {
+            // It is in a block, which may have to come here first.
+            Some(Reason::TxReplayed) => left_ms = wait_ms,
+            Some(Reason::TxExpired) => {
+                let mut tips = self.replica.watch();
+                let there = tips.wait_for(|tip| tip.height >= meta.expires_at);
+                let patience = Duration::from_millis(wait_ms.into());
+                if !matches!(tokio::time::timeout(patience, there).await, Ok(Ok(_))) {
+                    return Err(Fault::new(Reason::Deadline)
+                        .because("whether the transaction was ordered is not known here yet")
+                        .with("tx_id", meta.id)
+                        .status());
+                }
+            }
+            _ => {}
+        }
+        match receipt_within(&self.replica, meta.id, left_ms).await? {
+            Some(receipt) => Ok((meta.id, receipt)),
+            None => Err(status),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl SubmissionService for Submission {
     async fn submit_transaction(
@@ -55,11 +98,20 @@ impl SubmissionService for Submission {
         within("wait_ms", wait_ms.into(), 0, MAX_WAIT_MS.into())?;
         let transaction = transaction
             .ok_or_else(|| fault::malformed(Malformed::new("transaction", Problem::Required)))?;
-        let id = self.replica.submit_after(transaction, relayed).await?;
-        let receipt = if wait_ms > 0 {
-            receipt_within(&self.replica, id, wait_ms).await?
-        } else {
-            None
+        if wait_ms == 0 {
+            let id = self.replica.submit_after(transaction, relayed).await?;
+            return Ok(Response::new(wire::SubmitTransactionResponse {
+                tx_id: id.to_vec(),
+                receipt: None,
+            }));
+        }
+        let handed_in = self.replica.submit_after(transaction.clone(), relayed);
+        let (id, receipt) = match handed_in.await {
+            Ok(id) => (id, receipt_within(&self.replica, id, wait_ms).await?),
+            Err(fault) => {
+                let (id, receipt) = self.ordered_before(transaction, fault, wait_ms).await?;
+                (id, Some(receipt))
+            }
         };
         Ok(Response::new(wire::SubmitTransactionResponse {
             tx_id: id.to_vec(),

@@ -1,13 +1,16 @@
 //! Bad input gets its own clear error and changes nothing.
 
-use xinqiao_contracts::testing::open_user;
+use xinqiao_contracts::{
+    query,
+    testing::{open_user, user},
+};
 use xinqiao_crypto::Digest;
 use xinqiao_ledger::{genesis::Parameters, ids::ChainId, wire};
 use xinqiao_node::MempoolLimits;
 use xinqiao_rpc::Role;
 
 use crate::{
-    consortium::{Consortium, PATIENCE, as_wire},
+    consortium::{Consortium, PATIENCE, Running, as_wire},
     services::submit,
 };
 
@@ -21,7 +24,8 @@ async fn bad_transactions_are_refused_by_name_and_change_nothing() {
     let follower = consortium.follower(&[&validator]).await;
     let (_, first) = consortium.any(1);
     let (_, second) = consortium.any(2);
-    for tx in [first.clone(), second] {
+    let signature = first.signature.clone();
+    for tx in [first, second] {
         follower.commit(tx).await;
     }
     let before = validator.replica().tip();
@@ -34,7 +38,7 @@ async fn bad_transactions_are_refused_by_name_and_change_nothing() {
     let too_far = people.sign_until("js-bank/admin", open_user(3), 8);
     let last_moment = people.sign_until("js-bank/admin", open_user(3), 3);
     let mut other_bytes = as_wire(&people.sign_until("js-bank/admin", open_user(3), 5));
-    other_bytes.signature = first.signature.clone();
+    other_bytes.signature = signature;
     let mut long_signature = as_wire(&last_moment);
     long_signature.signature.push(0);
     let mut padded_body = as_wire(&last_moment);
@@ -45,8 +49,7 @@ async fn bad_transactions_are_refused_by_name_and_change_nothing() {
     let mut huge = as_wire(&last_moment);
     huge.body = vec![0; 1_048_001];
 
-    let cases: [(wire::Transaction, &str); 10] = [
-        (first, "TX_REPLAYED"),
+    let cases: [(wire::Transaction, &str); 9] = [
         (as_wire(&wrong_chain), "CHAIN_ID_MISMATCH"),
         (as_wire(&stranger), "SIGNER_UNKNOWN"),
         (as_wire(&expired), "TX_EXPIRED"),
@@ -69,6 +72,53 @@ async fn bad_transactions_are_refused_by_name_and_change_nothing() {
     assert_eq!(follower.replica().tip(), before);
     // The same bytes, in their last possible block, are taken.
     follower.commit(as_wire(&last_moment)).await;
+    follower.stop().await;
+    validator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_bytes_again_get_the_same_receipt_for_as_long_as_there_is_a_ledger() {
+    let mut consortium = Consortium::with(Parameters {
+        max_expiry_window: 5,
+        ..Parameters::default()
+    });
+    let validator = consortium.validator().await;
+    let follower = consortium.follower(&[&validator]).await;
+    let people = &mut consortium.people;
+    let placed = as_wire(&people.sign_until("js-bank/admin", open_user(1), 3));
+    let never = as_wire(&people.sign_until("js-bank/admin", open_user(2), 3));
+    let mut receipts = Vec::new();
+    // The last times its expiry has passed, and its id is forgotten.
+    for number in 11..=16 {
+        for node in [&validator, &follower] {
+            let channel = || consortium.channel(node, "js-bureau", Role::Gateway);
+            let both = tokio::join!(
+                submit(channel(), placed.clone()),
+                submit(channel(), placed.clone())
+            );
+            receipts.extend([both.0.unwrap().receipt, both.1.unwrap().receipt]);
+        }
+        let soon = validator.replica().tip().height + 3;
+        let other = (consortium.people).sign_until("js-bank/admin", open_user(number), soon);
+        follower.commit(as_wire(&other)).await;
+    }
+    assert!(receipts[0].is_some());
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
+    let users = |node: &Running| {
+        let (bank, replica) = ("js-bank".parse().unwrap(), node.replica());
+        let is_open = |number| query::user_is_open(&replica.state(), &bank, &user(number)).unwrap();
+        [1, 2].map(is_open)
+    };
+    for node in [&validator, &follower] {
+        let channel = || consortium.channel(node, "js-bureau", Role::Gateway);
+        let fault = submit(channel(), never.clone()).await.unwrap_err();
+        assert_eq!(fault.reason_code.as_deref(), Some("TX_EXPIRED"));
+        assert_eq!(
+            users(node),
+            [true, false],
+            "what never was ordered has no effect"
+        );
+    }
     follower.stop().await;
     validator.stop().await;
 }

@@ -9,6 +9,10 @@
 //!   Refusing ──▶ (forgotten) ◀─────────────┴──── part closed on the ledger ◀─┘
 //! ```
 //!
+//! Where a source has several data-holding nodes, a part begins in `StandingBy` at all but the first in rank,
+//! and comes back there when it cannot be read: the clock, or what the replica shows of the others, leads
+//! to `Seen` or out (`turn`). A delivery by another node ends this one's work in any state.
+//!
 //! Pure: it decides, the data-holding node carries the [`Effect`]s out and answers with [`Input`]s.
 //! One struct per state holds only what that state knows. The sealed bytes are private to [`Sealed`];
 //! [`Releasable`] alone gives them away, and [`Recorded::release`], which takes the proof that this
@@ -17,19 +21,26 @@
 //! Not here: reading, sealing, signing, the disk, the network, and how one knows that a block is
 //! final; the institution's side of an order is not here either.
 
+mod custody;
+
 use std::fmt;
 
-use xinqiao_crypto::{Digest, KeyId, sm3};
+use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_ledger::{
     action::Delivery,
     ids::{Height, ItemCode, SourceId, Subject, TimeMs, TxId},
     item::DigestedReport,
-    order::{MAX_SEALED, PartRef, PartRejection, SealScheme},
+    order::{PartRef, PartRejection, SealScheme},
     outcome::{Event, Outcome, Reason},
     wire::PartStatus,
 };
 
-use crate::envelope::{SealedItem, SealedReport};
+use crate::{
+    envelope::{SealedItem, SealedPart, SealedReport},
+    turn::Turn,
+};
+
+pub use custody::{Released, ReleasedKey, Sealed, SealedLength};
 
 /// What the ledger says of a part that is to be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +57,8 @@ pub struct PartOrder {
     pub registered_root: Digest,
     /// The institution's encryption key.
     pub recipient: KeyId,
+    /// How the order has it sealed.
+    pub seal_scheme: SealScheme,
     /// When the part expires, in block time.
     pub deadline: TimeMs,
 }
@@ -66,54 +79,6 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A sealed report that may not leave yet.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed {
-    bytes: Vec<u8>,
-    digest: Digest,
-}
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Sealed({} bytes, {})", self.bytes.len(), self.digest)
-    }
-}
-
-/// The sealed report is empty or longer than a delivery may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed report has 1 to {MAX_SEALED} bytes, not {0}")]
-pub struct SealedLength(pub usize);
-
-impl Sealed {
-    /// Takes an envelope into custody.
-    ///
-    /// # Errors
-    /// When it is empty or longer than [`MAX_SEALED`].
-    pub fn new(bytes: Vec<u8>) -> Result<Self, SealedLength> {
-        if bytes.is_empty() || bytes.len() as u64 > MAX_SEALED {
-            return Err(SealedLength(bytes.len()));
-        }
-        let digest = sm3(&bytes);
-        Ok(Self { bytes, digest })
-    }
-
-    /// SM3 over the envelope.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// Its length in bytes.
-    pub fn length(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    /// The bytes, for the node's own spool and for nothing that leaves the node: those who answer
-    /// calls are given a [`Releasable`].
-    pub fn for_own_spool(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// Proof that a transaction recording a delivery is final on the holder's own replica.
 ///
 /// The replica's edge implements it for the one type that it makes only from a block that it has
@@ -121,6 +86,8 @@ impl Sealed {
 pub trait FinalDelivery {
     /// Id of the transaction.
     fn id(&self) -> TxId;
+    /// Whether this node's own key signed it, and not that of another node of the source.
+    fn is_own(&self) -> bool;
     /// What the transaction recorded.
     fn delivery(&self) -> &Delivery;
     /// What it came to.
@@ -147,12 +114,17 @@ pub enum Effect {
     /// Read and digest the subject's record at the source, within a time limit.
     /// Answer: [`Input::Read`].
     ReadRecord(PartOrder),
+    /// Look again when this node's clock shows that time, at once if it is past. Answer:
+    /// [`Input::Clock`].
+    WakeAt(TimeMs),
     /// Seal these items to the recipient. Nothing of the record's other items is in the content but
     /// sibling digests, which their salts keep from being guessed. Answer: [`Input::Sealed`] or
     /// [`Input::SealFailed`].
     Seal {
         /// The institution's encryption key.
         recipient: KeyId,
+        /// How.
+        scheme: SealScheme,
         /// The content.
         content: SealedReport,
     },
@@ -181,6 +153,7 @@ impl fmt::Debug for Effect {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ReadRecord(order) => write!(out, "ReadRecord({})", order.source),
+            Self::WakeAt(at) => write!(out, "WakeAt({at})"),
             Self::Seal { content, .. } => write!(out, "Seal({} items)", content.items.len()),
             Self::Spool(sealed) => write!(out, "Spool({sealed:?})"),
             Self::SubmitDelivery(delivery) => write!(out, "SubmitDelivery({delivery:?})"),
@@ -198,18 +171,40 @@ pub enum Forgotten {
     Closed(PartStatus),
     /// The ledger rejected our transaction for good.
     Refused(Reason),
-    /// It is recorded as delivered, but with bytes that this node does not have.
+    /// It is recorded as delivered by this node's key, but with bytes that this node does not have.
     Lost,
+    /// Another node of the source delivered it.
+    Elsewhere,
     /// It could not be sealed to the recipient: the deadline will close it.
     NotSealed,
 }
 
+impl Forgotten {
+    /// A delivery is recorded whose bytes this node does not have.
+    fn without_bytes(proof: &dyn FinalDelivery) -> Self {
+        if proof.is_own() {
+            Self::Lost
+        } else {
+            Self::Elsewhere
+        }
+    }
+}
+
 /// What happened.
 pub enum Input<'a> {
+    /// It is that time, by this node's own clock.
+    Clock(TimeMs),
+    /// The part was taken up on the ledger.
+    TakenUp {
+        /// By this node's key; otherwise by another node.
+        by_us: bool,
+        /// When it was seen here, by this node's own clock.
+        now: TimeMs,
+    },
     /// The record was read, or why there is none.
     Read(Result<Record, PartRejection>),
-    /// The envelope.
-    Sealed(Vec<u8>),
+    /// The sealed part.
+    Sealed(SealedPart),
     /// The recipient's key is not to be had, or sealing failed.
     SealFailed,
     /// The sealed report is on disk.
@@ -267,22 +262,38 @@ impl Step {
     }
 }
 
+/// Left to other nodes of the source for now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StandingBy {
+    order: PartOrder,
+    turn: Turn,
+    /// Whether this node has tried and cannot serve it.
+    has_failed: bool,
+}
+
 /// Ordered; its record is being read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Seen {
     order: PartOrder,
+    turn: Turn,
+    /// Whether this is the second time: then a failure is this source's last word.
+    again: bool,
 }
 
 /// Its record leads to the registered root; it is being sealed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Matching {
     order: PartOrder,
+    turn: Turn,
+    again: bool,
 }
 
 /// Sealed; it is being written to the spool.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
     order: PartOrder,
+    turn: Turn,
+    again: bool,
     sealed: Sealed,
 }
 
@@ -320,6 +331,8 @@ struct Sent {
 /// One part, in whichever state it is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part {
+    /// See [`StandingBy`].
+    StandingBy(StandingBy),
     /// See [`Seen`].
     Seen(Seen),
     /// See [`Matching`].
@@ -343,42 +356,57 @@ macro_rules! state {
         }
     )+ };
 }
-state!(Seen, Matching, Prepared, Recorded, Refusing, Releasable);
+state!(
+    StandingBy, Seen, Matching, Prepared, Recorded, Refusing, Releasable
+);
 
 /// How the ledger has a part that the node finds when it starts, or is asked for later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Placed or accepted.
     Open,
-    /// Delivered, with this digest of the sealed report.
-    Delivered(Digest),
+    /// Delivered.
+    Delivered {
+        /// Digest of the sealed report.
+        digest: Digest,
+        /// Whether this node's own key signed the record.
+        is_own: bool,
+    },
     /// Anything else.
     Closed(PartStatus),
 }
 
 impl Part {
-    /// A part that the ledger has just placed.
-    pub fn placed(order: PartOrder) -> Step {
-        let read = Effect::ReadRecord(order.clone());
-        Step::to(Seen { order }, vec![read])
+    /// A part that the ledger has just placed: read at once, or left to others for a while.
+    pub fn placed(order: PartOrder, turn: Turn) -> Step {
+        if turn.is_first() {
+            return Seen::read(order, turn, false);
+        }
+        StandingBy::wait(order, turn, false)
     }
 
     /// A part that is found on the ledger after a restart, with what the spool has of it.
     ///
     /// A spooled report of an open part was sealed before the restart: the same bytes are recorded,
     /// since their record may be on its way already.
-    pub fn found(order: PartOrder, standing: Standing, spooled: Option<Sealed>) -> Step {
+    pub fn found(
+        order: PartOrder,
+        turn: Turn,
+        standing: Standing,
+        spooled: Option<Sealed>,
+    ) -> Step {
         match (standing, spooled) {
-            (Standing::Open, None) => Self::placed(order),
+            (Standing::Open, None) => Self::placed(order, turn),
             (Standing::Open, Some(sealed)) => Recorded::submit(order, sealed),
-            (Standing::Delivered(digest), Some(sealed)) if sealed.digest == digest => {
+            (Standing::Delivered { digest, .. }, Some(sealed)) if sealed.digest() == digest => {
                 Step::stay(Recorded {
                     order,
                     sealed,
                     sent: None,
                 })
             }
-            (Standing::Delivered(_), _) => Step::forget(Forgotten::Lost),
+            (Standing::Delivered { is_own: true, .. }, _) => Step::forget(Forgotten::Lost),
+            (Standing::Delivered { is_own: false, .. }, _) => Step::forget(Forgotten::Elsewhere),
             (Standing::Closed(status), _) => Step::forget(Forgotten::Closed(status)),
         }
     }
@@ -386,6 +414,7 @@ impl Part {
     /// Which part this is.
     pub fn part(&self) -> PartRef {
         match self {
+            Self::StandingBy(state) => state.order.part,
             Self::Seen(state) => state.order.part,
             Self::Matching(state) => state.order.part,
             Self::Prepared(state) => state.order.part,
@@ -402,41 +431,130 @@ impl Part {
             return Step::forget(Forgotten::Closed(status));
         }
         match (self, input) {
-            (Self::Seen(seen), Input::Read(Ok(record))) => seen.compare(&record),
-            (Self::Seen(Seen { order }), Input::Read(Err(reason))) => {
-                Refusing::submit(order, reason)
+            (Self::Recorded(recorded), input) => recorded.step(input),
+            (Self::Releasable(state), _) => Step::stay(state),
+            // Before this node has recorded anything, whatever another one delivered is the end of it.
+            (state, Input::Final(proof)) if is_delivery_of(proof, &state.part()) => {
+                Step::forget(Forgotten::without_bytes(proof))
             }
-            (Self::Matching(Matching { order }), Input::Sealed(bytes)) => {
-                match Sealed::new(bytes) {
+            (Self::StandingBy(standing_by), input) => standing_by.step(&input),
+            (Self::Seen(mut seen), Input::TakenUp { by_us, now }) => {
+                seen.turn = seen.turn.taken_up(by_us, now);
+                Step::stay(seen)
+            }
+            (Self::Seen(seen), Input::Read(Ok(record))) => seen.compare(&record),
+            (Self::Seen(Seen { order, turn, again }), Input::Read(Err(reason))) => {
+                cannot_serve(order, turn, again, reason)
+            }
+            (Self::Matching(Matching { order, turn, again }), Input::Sealed(part)) => {
+                match Sealed::new(part) {
+                    // The ledger would refuse to record it.
+                    Ok(sealed) if sealed.sealing().scheme() != order.seal_scheme => {
+                        Step::forget(Forgotten::NotSealed)
+                    }
                     Ok(sealed) => {
                         let spool = Effect::Spool(sealed.clone());
-                        Step::to(Prepared { order, sealed }, vec![spool])
+                        let prepared = Prepared {
+                            order,
+                            turn,
+                            again,
+                            sealed,
+                        };
+                        Step::to(prepared, vec![spool])
                     }
+                    // It is as long at every other node.
                     Err(SealedLength(_)) => Refusing::submit(order, PartRejection::TooLarge),
                 }
             }
             (Self::Matching(_), Input::SealFailed) => Step::forget(Forgotten::NotSealed),
-            (Self::Prepared(Prepared { order, sealed }), Input::Spooled) => {
+            (Self::Prepared(Prepared { order, sealed, .. }), Input::Spooled) => {
                 Recorded::submit(order, sealed)
             }
             // What cannot be kept must not be recorded: after a crash it could not be served.
-            (Self::Prepared(Prepared { order, .. }), Input::SpoolFailed) => {
-                Refusing::submit(order, PartRejection::SourceUnavailable)
+            (Self::Prepared(prepared), Input::SpoolFailed) => {
+                let Prepared {
+                    order, turn, again, ..
+                } = prepared;
+                cannot_serve(order, turn, again, PartRejection::SourceUnavailable)
             }
-            (Self::Recorded(recorded), input) => recorded.step(input),
             (Self::Refusing(refusing), input) => refusing.step(input),
             (state, _) => Step::stay(state),
         }
     }
 }
 
+/// Whether a proof shows that the part is delivered, by whomever.
+fn is_delivery_of(proof: &dyn FinalDelivery, part: &PartRef) -> bool {
+    proof.delivery().part == *part && has_delivered(proof.outcome(), part)
+}
+
+fn has_delivered(outcome: &Outcome, part: &PartRef) -> bool {
+    let delivered = |event: &Event| {
+        matches!(event, Event::PartChanged(changed)
+            if changed.order == part.order.to_vec()
+                && changed.part == u32::from(part.part)
+                && changed.status() == PartStatus::Delivered)
+    };
+    match outcome {
+        Outcome::Applied(events) => events.iter().any(delivered),
+        Outcome::Rejected { .. } => false,
+    }
+}
+
+/// This node cannot serve the part. Others of the source may: their copy may be fresher, or their database
+/// up. What it would refuse the part for goes on record only when they had their time.
+fn cannot_serve(order: PartOrder, turn: Turn, again: bool, reason: PartRejection) -> Step {
+    if again || turn.is_alone() {
+        return Refusing::submit(order, reason);
+    }
+    StandingBy::wait(order, turn, true)
+}
+
+impl StandingBy {
+    fn wait(order: PartOrder, turn: Turn, has_failed: bool) -> Step {
+        let state = Self {
+            order,
+            turn,
+            has_failed,
+        };
+        let wake = Effect::WakeAt(state.until());
+        Step::to(state, vec![wake])
+    }
+
+    fn until(&self) -> TimeMs {
+        if self.has_failed {
+            self.turn.last_word()
+        } else {
+            self.turn.due()
+        }
+    }
+
+    fn step(self, input: &Input<'_>) -> Step {
+        match *input {
+            Input::Clock(now) if now >= self.until() => {
+                Seen::read(self.order, self.turn, self.has_failed)
+            }
+            Input::TakenUp { by_us, now } => {
+                let turn = self.turn.taken_up(by_us, now);
+                Self::wait(self.order, turn, self.has_failed)
+            }
+            _ => Step::stay(self),
+        }
+    }
+}
+
 impl Seen {
+    fn read(order: PartOrder, turn: Turn, again: bool) -> Step {
+        let read = Effect::ReadRecord(order.clone());
+        Step::to(Self { order, turn, again }, vec![read])
+    }
+
     /// A record that leads to another root than the one registered before the order is not what the
     /// institution may rely on, and is not delivered.
     fn compare(self, record: &Record) -> Step {
-        let Self { order } = self;
+        let Self { order, turn, again } = self;
         if record.report.root() != order.registered_root {
-            return Refusing::submit(order, PartRejection::DigestMismatch);
+            return cannot_serve(order, turn, again, PartRejection::DigestMismatch);
         }
         let items: Option<Vec<SealedItem>> = order
             .items
@@ -453,16 +571,17 @@ impl Seen {
             })
             .collect();
         let Some(items) = items else {
-            return Refusing::submit(order, PartRejection::DigestMismatch);
+            return cannot_serve(order, turn, again, PartRejection::DigestMismatch);
         };
         let seal = Effect::Seal {
             recipient: order.recipient,
+            scheme: order.seal_scheme,
             content: SealedReport {
                 part: order.part,
                 items,
             },
         };
-        Step::to(Matching { order }, vec![seal])
+        Step::to(Matching { order, turn, again }, vec![seal])
     }
 }
 
@@ -481,12 +600,12 @@ impl Recorded {
     pub fn delivery(&self) -> Delivery {
         Delivery {
             part: self.order.part,
-            ciphertext_digest: self.sealed.digest,
+            ciphertext_digest: self.sealed.digest(),
             ciphertext_length: self.sealed.length(),
             // The record was compared with it before it was sealed.
             report_root: self.order.registered_root,
             items: self.order.items.clone(),
-            scheme: SealScheme::Sm2Sm4Gcm,
+            sealing: self.sealed.sealing(),
         }
     }
 
@@ -504,20 +623,15 @@ impl Recorded {
         if recorded.part != part {
             return Err((self, Unproven::OtherPart));
         }
-        if recorded.ciphertext_digest != self.sealed.digest
+        if recorded.ciphertext_digest != self.sealed.digest()
+            || recorded.sealing != self.sealed.sealing()
             || recorded.ciphertext_length != self.sealed.length()
         {
             return Err((self, Unproven::OtherBytes));
         }
-        let delivered = |event: &Event| {
-            matches!(event, Event::PartChanged(changed)
-                if changed.order == part.order.to_vec()
-                    && changed.part == u32::from(part.part)
-                    && changed.status() == PartStatus::Delivered)
-        };
         match proof.outcome() {
             Outcome::Rejected { reason, .. } => Err((self, Unproven::NotDelivered(reason.code()))),
-            Outcome::Applied(events) if events.iter().any(delivered) => Ok(Releasable {
+            outcome @ Outcome::Applied(_) if has_delivered(outcome, &part) => Ok(Releasable {
                 part,
                 tx: proof.id(),
                 sealed: self.sealed,
@@ -530,11 +644,11 @@ impl Recorded {
         match input {
             Input::Final(proof) => match self.release(proof) {
                 Ok(releasable) => Step::to(releasable, vec![Effect::Release]),
-                // Another process with the same key recorded other bytes for this part.
-                Err((_, Unproven::OtherBytes))
-                    if matches!(proof.outcome(), Outcome::Applied(_)) =>
+                // Another node was sooner; or, where it is our own key, another process with it.
+                Err((this, Unproven::OtherBytes))
+                    if has_delivered(proof.outcome(), &this.order.part) =>
                 {
-                    Step::forget(Forgotten::Lost)
+                    Step::forget(Forgotten::without_bytes(proof))
                 }
                 Err((this, _)) => Step::stay(this),
             },
@@ -602,7 +716,7 @@ impl Releasable {
     }
 
     /// The sealed report: whoever holds this value may give it away.
-    pub fn into_ciphertext(self) -> Vec<u8> {
-        self.sealed.bytes
+    pub fn into_released(self) -> Released {
+        self.sealed.released(self.part)
     }
 }

@@ -7,8 +7,9 @@
 use std::fmt;
 
 use prost::Message;
-use xinqiao_crypto::Digest;
+use xinqiao_crypto::{ContentKey, Digest};
 use xinqiao_ledger::{
+    group::EpochMark,
     ids::{ChainId, ItemCode},
     malformed::{Malformed, Problem},
     order::PartRef,
@@ -37,6 +38,31 @@ pub fn aad(chain: &ChainId, part: &PartRef) -> Vec<u8> {
     bytes.extend_from_slice(part.order.as_bytes());
     bytes.push(part.part);
     bytes
+}
+
+/// A sealed part: what is spooled, and what the delivery's transaction says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedPart {
+    /// The bytes whose digest and length are recorded, and which leave when that is final.
+    pub bytes: Vec<u8>,
+    /// What stays beside them; none for a digital envelope.
+    pub group: Option<GroupPart>,
+}
+
+/// What the body of a delivery group has beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPart {
+    /// The body's key.
+    pub key: ContentKey,
+    /// The epoch that it was sealed in; the transaction names it.
+    pub mark: EpochMark,
+}
+
+impl SealedPart {
+    /// A digital envelope, which has its key inside.
+    pub fn envelope(bytes: Vec<u8>) -> Self {
+        Self { bytes, group: None }
+    }
 }
 
 /// One item with what proves that its source had registered it.

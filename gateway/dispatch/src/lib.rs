@@ -5,7 +5,9 @@
 //! |---|---|
 //! | [`envelope`] | what is sealed, and what ties an envelope to its order |
 //! | [`delivery`] | the data-holding node's machine |
+//! | [`turn`] | which of a source's data-holding nodes works on a part |
 //! | [`query`] | the institution's machine for one query |
+//! | [`job`] | the institution's machine for many queries as one job |
 //! | [`choice`] | which grant an order is placed under |
 //! | [`opening`] | from a receipt and an envelope to verified items |
 //! | [`pseudonym`] | how an institution's users are known outside of it |
@@ -13,6 +15,8 @@
 pub mod choice;
 pub mod delivery;
 pub mod envelope;
+pub mod job;
 pub mod opening;
 pub mod pseudonym;
 pub mod query;
+pub mod turn;

@@ -21,6 +21,13 @@ use crate::envelope::{SealedItem, SealedReport, aad};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded(Delivery);
 
+impl Recorded {
+    /// What was recorded.
+    pub fn delivery(&self) -> &Delivery {
+        &self.0
+    }
+}
+
 /// A receipt is not that of the delivery asked for. Nothing is opened then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRecorded {

@@ -186,6 +186,7 @@ impl Scene {
             report_root: self.fixed().registered_root.as_bytes().to_vec(),
             items: self.fixed().items.iter().map(ToString::to_string).collect(),
             seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+            group_epoch: None,
         };
         let action = Action::DeliverPart(delivery);
         proven(&mut self.consortium, "sh-bureau/holder", action)

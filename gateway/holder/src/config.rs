@@ -1,10 +1,12 @@
 //! What a data-holding node is told when it starts. Reading it from files is the command line's work.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use xinqiao_crypto::SecretKey;
+use xinqiao_dispatch::turn::Post;
 use xinqiao_ledger::{
     genesis::Genesis,
+    group::NodeName,
     ids::{OrgId, SourceId},
     item::{PseudonymKey, SaltKey},
 };
@@ -15,6 +17,9 @@ use xinqiao_rpc::Identity;
 pub struct HolderConfig {
     /// The organisation that runs it.
     pub org: OrgId,
+    /// Which of the organisation's nodes it is, for delivery groups; none: a name of its key. Two nodes with
+    /// one key need names, or their groups take each other's place again and again.
+    pub node: Option<NodeName>,
     /// Its own replica.
     pub replica: ReplicaConfig,
     /// Its TLS identity, towards upstreams and towards gateways.
@@ -29,6 +34,9 @@ pub struct HolderConfig {
     pub spool_dir: PathBuf,
     /// Where lists of codes and checkpoints of registration are kept; made if it is missing.
     pub state_dir: PathBuf,
+    /// Where delivery groups are kept; made if it is missing. Keys lie there: no copies, no backups. What is lost
+    /// is made good by itself.
+    pub group_dir: PathBuf,
     /// How much at once, and for how long.
     pub limits: HolderLimits,
 }
@@ -71,8 +79,13 @@ pub struct SourceConfig {
     pub name: String,
     /// The mapping file.
     pub mapping: PathBuf,
-    /// Its salt key, which never leaves the node.
+    /// Its salt key, which never leaves the source's nodes.
     pub salt_key: SaltKey,
+    /// This node's place among those that serve the source.
+    pub post: Post,
+    /// Records that are read from it at once, at least 1; what it bears beside its own work. None for as many as
+    /// the node works on.
+    pub max_concurrent: Option<NonZeroU32>,
 }
 
 impl std::fmt::Debug for SourceConfig {

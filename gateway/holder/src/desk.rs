@@ -13,7 +13,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -25,28 +25,33 @@ use xinqiao_contracts::{
     query,
     record::{KeyOwner, KeyState},
 };
-use xinqiao_crypto::{KeyId, PublicKey, Seal, SecretKey, Sm2Sm4Gcm};
+use xinqiao_crypto::{KeyId, PublicKey, SecretKey};
 use xinqiao_dispatch::{
-    delivery::{Effect, Forgotten, Input, Part, PartOrder, Record, Sealed, Standing, Step},
-    envelope::{self, SealedReport},
+    delivery::{
+        Effect, FinalDelivery, Forgotten, Input, Part, PartOrder, Record, Sealed, Standing, Step,
+    },
+    envelope::{self, SealedPart, SealedReport},
+    turn::{Post, Turn},
 };
 use xinqiao_ledger::{
-    ids::{Height, SourceId},
+    ids::{Height, SourceId, TimeMs},
     member::KeyRole,
-    order::{PartRef, PartRejection},
+    order::{PartRef, PartRejection, SealScheme},
     wire::{PartStatus, tx_body::Action},
 };
+use xinqiao_mls::sealing::Scheme;
 use xinqiao_node::Replica;
 
 use crate::{
     config::HolderLimits,
     error::Error,
+    groups::Groups,
     holding::Holding,
     proof::OnReplica,
     shelf::Shelf,
     spool::{NotKept, Spool},
     submit::{self, Signed},
-    watch::{self, Notice},
+    watch::{self, Known, Notice},
 };
 
 /// Answers that may wait for the desk.
@@ -59,11 +64,30 @@ const SWEEP: Duration = Duration::from_secs(60);
 pub(crate) struct Shop {
     pub(crate) replica: Replica,
     pub(crate) key: Arc<SecretKey>,
+    /// Id of its public key: what the ledger calls this node.
+    pub(crate) me: KeyId,
+    /// What this node's clock is counted from.
+    pub(crate) started: Instant,
     pub(crate) holdings: HashMap<SourceId, Arc<Holding>>,
     pub(crate) spool: Spool,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) limits: HolderLimits,
     pub(crate) slots: Arc<Semaphore>,
+}
+
+impl Shop {
+    /// Milliseconds since this node began: a clock that nobody sets.
+    fn now(&self) -> TimeMs {
+        TimeMs::try_from(self.started.elapsed().as_millis()).unwrap_or(TimeMs::MAX)
+    }
+
+    /// How long it is until that time of this node's clock.
+    fn until(&self, at: TimeMs) -> Duration {
+        let from_start = Duration::from_millis(at);
+        // Up to a millisecond more, so that the clock shows the time when it is looked at.
+        (from_start + Duration::from_millis(1)).saturating_sub(self.started.elapsed())
+    }
 }
 
 /// What comes to the desk.
@@ -75,16 +99,16 @@ enum Message {
 
 /// A recorded part with what is left of it on disk.
 struct Recorded {
-    order: PartOrder,
-    standing: Standing,
+    known: Known,
     spooled: Option<Sealed>,
     proof: Option<OnReplica>,
 }
 
 /// What a task did.
 enum Answer {
+    Clock,
     Read(Result<Record, PartRejection>, Option<OwnedSemaphorePermit>),
-    Sealed(Vec<u8>),
+    Sealed(SealedPart),
     SealFailed,
     Spooled,
     SpoolFailed,
@@ -176,18 +200,21 @@ impl Desk {
         self.height = self.shop.replica.tip().height;
         let shop = Arc::clone(&self.shop);
         let found = blocking(move || {
-            let open = watch::open_parts(&shop.replica, &|id| shop.holdings.contains_key(id))?;
+            let ours = |id: &SourceId| shop.holdings.contains_key(id);
+            let open = watch::open_parts(&shop.replica, &shop.me, &ours)?;
             let with_spool = open.into_values().map(|known| {
                 let spooled = shop.spool.load(&known.order.part);
-                (known.order, spooled)
+                (known, spooled)
             });
             Ok(with_spool.collect::<Vec<_>>())
         })
         .await?;
-        for (order, spooled) in found {
-            tracing::info!(order = %order.part.order, part = order.part.part, "an open part is taken up again");
-            let part = order.part;
-            self.take(part, Part::found(order, Standing::Open, spooled));
+        for (known, spooled) in found {
+            let part = known.order.part;
+            tracing::info!(order = %part.order, part = part.part, "an open part is taken up again");
+            let turn = self.turn_at(&known);
+            let step = Part::found(known.order, turn, Standing::Open, spooled);
+            self.take(part, step);
         }
         Ok(())
     }
@@ -198,7 +225,8 @@ impl Desk {
             let height = self.height + 1;
             let shop = Arc::clone(&self.shop);
             let found = blocking(move || {
-                watch::notices(&shop.replica, height, &|id| shop.holdings.contains_key(id))
+                let ours = |id: &SourceId| shop.holdings.contains_key(id);
+                watch::notices(&shop.replica, height, &shop.me, &ours)
             })
             .await?;
             // The answers that came meanwhile are older than the block.
@@ -219,17 +247,46 @@ impl Desk {
 
     fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Placed(order) => {
+            Notice::Placed(order, placed_at) => {
                 let part = order.part;
                 if self.parts.contains_key(&part) || watch::is_stale(&order, now_ms()) {
                     return;
                 }
                 tracing::info!(order = %part.order, part = part.part, source = %order.source, "a part was ordered");
-                self.take(part, Part::placed(order));
+                let turn = self.turn(&order, placed_at);
+                self.take(part, Part::placed(order, turn));
             }
-            Notice::Delivered(part, proof) => self.step(part, Input::Final(&proof)),
+            Notice::TakenUp(part, holder) => {
+                let (by_us, now) = (holder == self.shop.me, self.shop.now());
+                self.step(part, Input::TakenUp { by_us, now });
+            }
+            Notice::Delivered(part, proof) => {
+                if !self.parts.contains_key(&part) && !proof.is_own() {
+                    // Nothing is under way here; who waits for it looks again, elsewhere.
+                    self.shop.shelf.remove(&part);
+                }
+                self.step(part, Input::Final(&proof));
+            }
             Notice::Rejected(part, tx, reason) => self.step(part, Input::Rejected { tx, reason }),
             Notice::Closed(part, status) => self.close(part, status),
+        }
+    }
+
+    /// This node's turn for a part of an order that was placed then. How long the part is open follows
+    /// from block time; for one that is seen late, from this machine's clock as well.
+    fn turn(&self, order: &PartOrder, placed_at: TimeMs) -> Turn {
+        let open_ms = order.deadline.saturating_sub(placed_at.max(now_ms()));
+        let holding = self.shop.holdings.get(&order.source);
+        let post = holding.map_or(Post::ALONE, |holding| holding.post());
+        Turn::begin(post, &order.part, self.shop.now(), open_ms)
+    }
+
+    /// The same for a part that is found on the ledger, by whomever it was taken up.
+    fn turn_at(&self, known: &Known) -> Turn {
+        let turn = self.turn(&known.order, known.placed_at);
+        match known.holder {
+            Some(holder) => turn.taken_up(holder == self.shop.me, self.shop.now()),
+            None => turn,
         }
     }
 
@@ -258,11 +315,12 @@ impl Desk {
             return;
         };
         let input = match answer {
+            Answer::Clock => Input::Clock(self.shop.now()),
             Answer::Read(read, slot) => {
                 under_way.slot = slot;
                 Input::Read(read)
             }
-            Answer::Sealed(bytes) => Input::Sealed(bytes),
+            Answer::Sealed(sealed) => Input::Sealed(sealed),
             Answer::SealFailed => Input::SealFailed,
             Answer::Spooled => Input::Spooled,
             Answer::SpoolFailed => Input::SpoolFailed,
@@ -302,7 +360,11 @@ impl Desk {
         let Some(recorded) = recorded else {
             return false;
         };
-        let step = Part::found(recorded.order, recorded.standing, recorded.spooled);
+        let turn = self.turn_at(&recorded.known);
+        let Known {
+            order, standing, ..
+        } = recorded.known;
+        let step = Part::found(order, turn, standing, recorded.spooled);
         if step.next.is_none() {
             return false;
         }
@@ -344,6 +406,9 @@ impl Desk {
                 Effect::Forget(why) => {
                     match why {
                         Forgotten::Closed(_) => {}
+                        Forgotten::Elsewhere => {
+                            tracing::info!(order = %part.order, part = part.part, "another node of the source delivered the part");
+                        }
                         why => {
                             tracing::warn!(order = %part.order, part = part.part, ?why, "a part is given up");
                         }
@@ -355,6 +420,8 @@ impl Desk {
             }
         }
         if let Some(state) = next {
+            // Who only stands by is in nobody's way.
+            let slot = slot.filter(|_| !matches!(state, Part::StandingBy(_)));
             self.parts.insert(part, UnderWay { state, task, slot });
         }
     }
@@ -397,10 +464,13 @@ impl Desk {
         let shop = Arc::clone(&self.shop);
         let span = tracing::info_span!("part", order = %part.order, part = part.part);
         let task = match effect {
+            Effect::WakeAt(at) => tokio::spawn(wake(shop.until(at), answers)),
             Effect::ReadRecord(order) => tokio::spawn(read(shop, order, answers).instrument(span)),
-            Effect::Seal { recipient, content } => {
-                tokio::spawn(seal(shop, recipient, content, answers).instrument(span))
-            }
+            Effect::Seal {
+                recipient,
+                scheme,
+                content,
+            } => tokio::spawn(seal(shop, recipient, scheme, content, answers).instrument(span)),
             Effect::Spool(sealed) => tokio::spawn(spool(shop, sealed, answers).instrument(span)),
             Effect::SubmitDelivery(delivery) => {
                 let action = submit::deliver(&delivery);
@@ -430,9 +500,20 @@ impl Answers {
     }
 }
 
+async fn wake(after: Duration, answers: Answers) {
+    tokio::time::sleep(after).await;
+    answers.give(Answer::Clock).await;
+}
+
 async fn read(shop: Arc<Shop>, order: PartOrder, answers: Answers) {
+    let holding = shop.holdings.get(&order.source);
+    // First the source's own place, so that one with a long line takes no slot from the others.
+    let place = match holding {
+        Some(holding) => holding.place().await,
+        None => None,
+    };
     let slot = Arc::clone(&shop.slots).acquire_owned().await.ok();
-    let read = match shop.holdings.get(&order.source) {
+    let read = match holding {
         Some(holding) => {
             let reading = holding.record(&order.subject, shop.limits.read_timeout);
             tokio::pin!(reading);
@@ -446,6 +527,7 @@ async fn read(shop: Arc<Shop>, order: PartOrder, answers: Answers) {
         }
         None => Err(PartRejection::SourceUnavailable),
     };
+    drop(place);
     answers.give(Answer::Read(read, slot)).await;
 }
 
@@ -464,34 +546,66 @@ async fn take_up(shop: Arc<Shop>, part: PartRef) {
 
 /// A part whose delivery is recorded, from the replica and the spool. Blocks.
 fn recorded(shop: &Shop, part: &PartRef) -> Result<Option<Box<Recorded>>, Error> {
-    let Some(known) = watch::known(&shop.replica, part)? else {
+    let Some(known) = watch::known(&shop.replica, part, &shop.me)? else {
         return Ok(None);
     };
     let Some(tx) = known.delivery else {
         return Ok(None);
     };
     Ok(Some(Box::new(Recorded {
-        order: known.order,
-        standing: known.standing,
+        known,
         spooled: shop.spool.load(part),
-        proof: OnReplica::find(&shop.replica, &tx)?,
+        proof: OnReplica::find(&shop.replica, &tx, &shop.me)?,
     })))
 }
 
-async fn seal(shop: Arc<Shop>, recipient: KeyId, content: SealedReport, answers: Answers) {
-    let sealed = tokio::task::spawn_blocking(move || seal_to(&shop, recipient, &content)).await;
+async fn seal(
+    shop: Arc<Shop>,
+    recipient: KeyId,
+    scheme: SealScheme,
+    content: SealedReport,
+    answers: Answers,
+) {
+    let sealed = tokio::task::spawn_blocking(move || match scheme {
+        SealScheme::Sm2Sm4Gcm => seal_to(&shop, recipient, &content),
+        SealScheme::MlsSm4Gcm => seal_in_group(&shop, &content),
+    })
+    .await;
     let answer = match sealed {
-        Ok(Some(bytes)) => Answer::Sealed(bytes),
+        Ok(Some(sealed)) => Answer::Sealed(sealed),
         Ok(None) | Err(_) => Answer::SealFailed,
     };
     answers.give(answer).await;
 }
 
-fn seal_to(shop: &Shop, recipient: KeyId, content: &SealedReport) -> Option<Vec<u8>> {
+/// A digital envelope to the institution's key.
+fn seal_to(shop: &Shop, recipient: KeyId, content: &SealedReport) -> Option<SealedPart> {
     let key = encryption_key(&shop.replica, &recipient)?;
+    sealed(shop, &Scheme::Envelope(&key), content)
+}
+
+/// A body for the delivery group with the institution, in the epoch that is current.
+fn seal_in_group(shop: &Shop, content: &SealedReport) -> Option<SealedPart> {
+    let institution = match query::order(&shop.replica.state(), &content.part.order) {
+        Ok(order) => order?.institution,
+        Err(fault) => {
+            tracing::error!(%fault, "the replica cannot be read");
+            return None;
+        }
+    };
+    match shop.groups.mark(&institution) {
+        Ok(mark) => sealed(shop, &Scheme::Group(mark), content),
+        Err(error) => {
+            tracing::error!(%institution, %error, "the delivery group cannot be used");
+            None
+        }
+    }
+}
+
+fn sealed(shop: &Shop, scheme: &Scheme<'_>, content: &SealedReport) -> Option<SealedPart> {
     let aad = envelope::aad(&shop.replica.chain(), &content.part);
-    match Sm2Sm4Gcm.seal(&key, &aad, &content.encode(), &mut rand::rng()) {
-        Ok(bytes) => Some(bytes),
+    match scheme.seal(&aad, &content.encode(), &mut rand::rng()) {
+        Ok(sealed) => Some(sealed),
         Err(error) => {
             tracing::error!(%error, "a report cannot be sealed");
             None
@@ -557,7 +671,7 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await?
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {

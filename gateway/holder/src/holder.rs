@@ -3,13 +3,14 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
+use xinqiao_ledger::group::NodeName;
 use xinqiao_node::{Node, NodeConfig, NodeHandle, Replica, Role};
 use xinqiao_proto::v1::{
     delivery_service_server::DeliveryServiceServer, holder_service_server::HolderServiceServer,
@@ -21,6 +22,7 @@ use crate::{
     config::{HolderConfig, ReplicaConfig},
     desk::{Desk, Shop},
     error::Error,
+    groups::Groups,
     holding::Holding,
     service::Delivery,
     shelf::Shelf,
@@ -70,6 +72,7 @@ impl Holder {
 
         let HolderConfig {
             org,
+            node: name,
             replica,
             identity,
             listen,
@@ -77,13 +80,17 @@ impl Holder {
             sources,
             spool_dir,
             state_dir,
+            group_dir,
             limits,
         } = config;
         let holdings = {
+            let group_dir = group_dir.clone();
             let pseudonym = keys.pseudonym.clone();
             tokio::task::spawn_blocking(move || {
                 let open = |source| Holding::open(source, &pseudonym, &state_dir).map(Arc::new);
-                sources.iter().map(open).collect::<Result<Vec<_>, _>>()
+                let holdings = sources.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+                std::fs::create_dir_all(&group_dir).map_err(Error::file(&group_dir))?;
+                Ok::<_, Error>(holdings)
             })
             .await??
         };
@@ -113,12 +120,21 @@ impl Holder {
         };
         let shop = Arc::new(Shop {
             replica: replica.clone(),
-            key: keys.holder,
+            me: keys.holder.public().id(),
+            key: Arc::clone(&keys.holder),
+            started: Instant::now(),
             holdings: holdings
                 .iter()
                 .map(|holding| (holding.id().clone(), Arc::clone(holding)))
                 .collect(),
             spool,
+            groups: Arc::new(Groups::new(
+                group_dir,
+                replica.clone(),
+                org.clone(),
+                name.unwrap_or_else(|| NodeName::of(keys.holder.public().id().as_bytes())),
+                Arc::clone(&keys.holder),
+            )),
             shelf: Arc::new(Shelf::new(limits.shelf_bytes)),
             slots: Arc::new(Semaphore::new(limits.parts)),
             limits,

@@ -6,14 +6,15 @@
 use std::{
     fs,
     io::{BufWriter, Write},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use xinqiao_data_adapters::{FetchError, Mapping, OpenOptions, Source, SubjectRecord, open_with};
-use xinqiao_dispatch::delivery::Record;
+use xinqiao_dispatch::{delivery::Record, turn::Post};
 use xinqiao_ledger::{
     ids::{ItemCode, SourceId, Subject},
     item::{DigestedReport, PseudonymKey, SaltKey},
@@ -37,6 +38,7 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 pub struct Holding {
     id: SourceId,
     name: String,
+    post: Post,
     /// What the mapping can give, ascending.
     items: Vec<ItemCode>,
     adapter: Box<dyn Source>,
@@ -48,6 +50,8 @@ pub struct Holding {
     codes: RwLock<Option<Arc<CodeBook>>>,
     /// One refresh at a time; when the last one was.
     refreshed: Mutex<Option<Instant>>,
+    /// Places for reading one record; none if there is no bound.
+    places: Option<Semaphore>,
 }
 
 impl std::fmt::Debug for Holding {
@@ -84,7 +88,7 @@ impl Holding {
         let options = OpenOptions {
             checkpoint_key: Some(config.salt_key.checkpoint_key()),
         };
-        Self::with_source(
+        let holding = Self::with_source(
             config.source.clone(),
             config.name.clone(),
             items,
@@ -92,7 +96,22 @@ impl Holding {
             config.salt_key.clone(),
             pseudonym.clone(),
             state_dir,
-        )
+        )?;
+        let holding = Self {
+            post: config.post,
+            ..holding
+        };
+        Ok(match config.max_concurrent {
+            Some(most) => holding.at_once(most),
+            None => holding,
+        })
+    }
+
+    /// The same, with at most so many records read at once.
+    #[must_use]
+    pub fn at_once(self, most: NonZeroU32) -> Self {
+        let places = Some(Semaphore::new(most.get() as usize));
+        Self { places, ..self }
     }
 
     /// A source that is open already, with what it can give; as [`Holding::open`] for the rest. Blocks.
@@ -121,12 +140,19 @@ impl Holding {
             state_dir: state_dir.to_owned(),
             codes: RwLock::new(codes.map(Arc::new)),
             refreshed: Mutex::new(None),
+            post: Post::ALONE,
+            places: None,
         })
     }
 
     /// Its id on the ledger.
     pub fn id(&self) -> &SourceId {
         &self.id
+    }
+
+    /// This node's place among those that serve it.
+    pub fn post(&self) -> Post {
+        self.post
     }
 
     /// Its name, as this node registers it.
@@ -236,6 +262,15 @@ impl Holding {
         fs::remove_file(&seen).map_err(failed())
     }
 
+    /// Waits for a place to read one record, where there is a bound; it lasts until it is dropped. Waiting is not
+    /// the source's fault, so it does not count as its time.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        match &self.places {
+            Some(places) => places.acquire().await.ok(),
+            None => None,
+        }
+    }
+
     /// The subject's record as the source has it now, digested; or why there is none.
     ///
     /// # Errors
@@ -328,4 +363,61 @@ impl Holding {
 
 fn codes_path(state_dir: &Path, source: &SourceId) -> PathBuf {
     state_dir.join(format!("{source}.codes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use xinqiao_data_adapters::{Checkpoint, Description, Fetching, Scan};
+
+    /// A source that has nothing.
+    struct Nothing;
+
+    impl Source for Nothing {
+        fn describe(&self) -> Description {
+            Description {
+                name: "nothing".into(),
+                kind: "nothing",
+                subjects: Some(0),
+                bad_rows: None,
+                items: Vec::new(),
+            }
+        }
+
+        fn fetch<'a>(&'a self, _: &Uscc) -> Fetching<'a> {
+            Box::pin(async { Err(FetchError::NotFound) })
+        }
+
+        fn scan(&self, _: Option<&Checkpoint>) -> Result<Scan, xinqiao_data_adapters::Error> {
+            Ok(Box::new(std::iter::empty()))
+        }
+
+        fn refresh(&self) -> Result<(), xinqiao_data_adapters::Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_more_records_are_read_at_once_than_the_source_bears() {
+        let dir = tempfile::tempdir().unwrap();
+        let holding = Holding::with_source(
+            "a".parse().unwrap(),
+            "a".into(),
+            Vec::new(),
+            Box::new(Nothing),
+            SaltKey::from([1; 32]),
+            PseudonymKey::from([2; 32]),
+            dir.path(),
+        )
+        .unwrap();
+        assert!(holding.place().now_or_never().is_some(), "no bound");
+        let holding = holding.at_once(NonZeroU32::new(2).unwrap());
+        let first = holding.place().now_or_never().unwrap();
+        let second = holding.place().now_or_never().unwrap();
+        assert!(first.is_some() && second.is_some());
+        assert!(holding.place().now_or_never().is_none(), "a third waits");
+        drop(first);
+        assert!(holding.place().now_or_never().is_some());
+    }
 }

@@ -13,6 +13,7 @@
 //! | `watch`, `desk` | what the ledger orders, and carrying it out |
 //! | `proof` | the replica's proof that a delivery is recorded |
 //! | `spool`, `shelf` | sealed reports on disk; those that may leave |
+//! | `groups` | delivery groups with institutions' agents |
 //! | `service` | where gateways fetch them |
 //! | `submit` | signing and handing in |
 //! | [`sync`] | registering digests |
@@ -25,6 +26,7 @@ mod codes;
 pub mod config;
 mod desk;
 mod error;
+mod groups;
 mod holder;
 pub mod holding;
 mod proof;

@@ -1,5 +1,6 @@
 //! The replica's proof that a delivery is recorded, as the delivery machine takes it.
 
+use xinqiao_crypto::KeyId;
 use xinqiao_dispatch::delivery::FinalDelivery;
 use xinqiao_ledger::{
     action::{Action, Delivery},
@@ -18,22 +19,28 @@ use xinqiao_store::Error as StoreError;
 pub(crate) struct OnReplica {
     proof: Final,
     delivery: Delivery,
+    is_own: bool,
 }
 
 impl OnReplica {
-    /// The proof for a transaction, if it is a delivery and final on the replica.
-    pub(crate) fn of(replica: &Replica, tx: &Tx) -> Result<Option<Self>, StoreError> {
+    /// The proof for a transaction, if it is a delivery and final on the replica. `me` is this node's key.
+    pub(crate) fn of(replica: &Replica, tx: &Tx, me: &KeyId) -> Result<Option<Self>, StoreError> {
         let Action::DeliverPart(delivery) = tx.action() else {
             return Ok(None);
         };
         Ok(replica.is_final(&tx.meta().id)?.map(|proof| Self {
             proof,
             delivery: delivery.clone(),
+            is_own: tx.meta().signer == *me,
         }))
     }
 
     /// The proof for a transaction that the replica's state names.
-    pub(crate) fn find(replica: &Replica, id: &TxId) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn find(
+        replica: &Replica,
+        id: &TxId,
+        me: &KeyId,
+    ) -> Result<Option<Self>, StoreError> {
         let Some(proof) = replica.is_final(id)? else {
             return Ok(None);
         };
@@ -41,7 +48,7 @@ impl OnReplica {
             return Ok(None);
         };
         match block.txs.iter().find(|tx| tx.meta().id == *id) {
-            Some(tx) => Self::of(replica, tx),
+            Some(tx) => Self::of(replica, tx, me),
             None => Ok(None),
         }
     }
@@ -50,6 +57,10 @@ impl OnReplica {
 impl FinalDelivery for OnReplica {
     fn id(&self) -> TxId {
         self.proof.id()
+    }
+
+    fn is_own(&self) -> bool {
+        self.is_own
     }
 
     fn delivery(&self) -> &Delivery {

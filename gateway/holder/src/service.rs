@@ -12,17 +12,27 @@ use tokio::{
 };
 use tonic::{Request, Response, Status};
 use xinqiao_contracts::{query, record::MemberState};
-use xinqiao_crypto::Digest;
+use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_dispatch::delivery::Standing;
-use xinqiao_ledger::{ids::Fingerprint, order::PartRef, wire};
+use xinqiao_ledger::{
+    group::{GroupAsk, NodeName},
+    ids::{Fingerprint, OrgId},
+    malformed::required,
+    order::PartRef,
+    wire,
+};
+use xinqiao_mls::Ask;
 use xinqiao_node::fault;
-use xinqiao_proto::v1::{RelayPartRequest, RelayPartResponse, delivery_service_server};
+use xinqiao_proto::v1::{
+    RelayGroupRequest, RelayGroupResponse, RelayPartRequest, RelayPartResponse,
+    delivery_service_server,
+};
 use xinqiao_rpc::{Fault, PeerIdentity, Reason, peer::Role};
 
 use crate::{
     desk::{Counter, Shop},
     shelf::Released,
-    watch,
+    watch::{self, Known},
 };
 
 /// Most bytes of one piece.
@@ -30,6 +40,11 @@ const CHUNK: usize = 1 << 20;
 
 /// Longest wait that may be asked for, in milliseconds.
 const MAX_WAIT_MS: u32 = 86_400_000;
+
+/// How long a question to a group waits for its part, which whoever asks has fetched already.
+const LETTER: Duration = Duration::from_secs(2);
+/// In an answer's details: the key of the node that delivered what is not here.
+const DELIVERED_BY: &str = "delivered_by";
 
 /// When it is worth asking again for a part that was not final in time.
 const RETRY: Duration = Duration::from_millis(100);
@@ -90,7 +105,11 @@ impl Delivery {
                         .with("part_status", status.as_str_name())
                         .with("part_reason", reason));
                 }
-                Found::Ours(Standing::Delivered(_), _) => {
+                Found::Another(holder) => {
+                    return Err(not_found("another node of the source delivered it")
+                        .with(DELIVERED_BY, holder));
+                }
+                Found::Ours(Standing::Delivered { .. }, _) => {
                     if !self.counter.want(part).await {
                         return Err(not_found("the report is not kept here any more"));
                     }
@@ -111,14 +130,41 @@ impl Delivery {
     }
 
     fn standing(&self, part: &PartRef) -> Result<Found, Fault> {
-        let known = watch::known(&self.shop.replica, part).map_err(|error| internal(&error))?;
+        let known = watch::known(&self.shop.replica, part, &self.shop.me);
+        let known = known.map_err(|error| internal(&error))?;
         Ok(match known {
             None => Found::NotYet,
             Some(known) if !self.shop.holdings.contains_key(&known.order.source) => {
                 Found::Elsewhere
             }
+            Some(Known {
+                standing: Standing::Delivered { is_own: false, .. },
+                holder: Some(holder),
+                ..
+            }) => Found::Another(holder),
             Some(known) => Found::Ours(known.standing, known.reason),
         })
+    }
+}
+
+impl Delivery {
+    /// This node, as delivery groups know it.
+    fn holder(&self) -> wire::HolderNode {
+        let member = self.shop.groups.member();
+        wire::HolderNode {
+            org: member.org.to_string(),
+            node: member.node.to_string(),
+            public_key: self.shop.groups.key().public().to_sec1().to_vec(),
+        }
+    }
+
+    /// The institution that placed the order, on this node's own replica.
+    fn institution(&self, part: &PartRef) -> Result<OrgId, Fault> {
+        match query::order(&self.shop.replica.state(), &part.order) {
+            Ok(Some(order)) => Ok(order.institution),
+            Ok(None) => Err(not_found("this node's ledger has no such order")),
+            Err(error) => Err(internal(&error)),
+        }
     }
 }
 
@@ -128,6 +174,8 @@ enum Found {
     NotYet,
     /// It is none of our sources'.
     Elsewhere,
+    /// It is one of our sources', and another node delivered it: the one of that key.
+    Another(KeyId),
     /// It is ours, with the reason code where it is closed for one.
     Ours(Standing, &'static str),
 }
@@ -172,12 +220,68 @@ impl delivery_service_server::DeliveryService for Delivery {
         let until = Instant::now() + Duration::from_millis(u64::from(asked.wait_ms));
         let released = self.await_part(part, until).await?;
         tracing::info!(order = %part.order, part = part.part, gateway = %peer, "a sealed report leaves");
-        Ok(Response::new(pieces(released)))
+        Ok(Response::new(pieces(released, self.holder())))
+    }
+
+    async fn relay_group(
+        &self,
+        request: Request<RelayGroupRequest>,
+    ) -> Result<Response<RelayGroupResponse>, Status> {
+        let peer = PeerIdentity::of_request(&request).map_err(|status| *status)?;
+        self.admit(&peer)?;
+        let asked = request.into_inner();
+        let part = PartRef::parse(&asked.order, asked.part).map_err(fault::malformed)?;
+        let node = NodeName::parse("holder_node", &asked.holder_node).map_err(fault::malformed)?;
+        let ask = required("ask", asked.ask.as_ref())
+            .and_then(|ask| GroupAsk::try_from(ask).map_err(|fault| fault.within("ask")))
+            .map_err(fault::malformed)?;
+        let Ok(_place) = self.calls.try_acquire() else {
+            return Err(Fault::new(Reason::QuotaExceeded)
+                .because("too many calls wait for parts")
+                .retry_after(RETRY)
+                .status());
+        };
+        let institution = self.institution(&part)?;
+        if node != self.shop.groups.member().node {
+            return Err(not_found("another node serves this source").status());
+        }
+        let released = self.await_part(part, Instant::now() + LETTER).await?;
+        let Some(key) = released.key.clone() else {
+            return Err(not_found("the report is sealed in an envelope, not for a group").status());
+        };
+        let ask = Ask::of(ask, institution.clone(), part);
+        let answer = self.shop.groups.answer(institution.clone(), ask, key).await;
+        let answer = answer.map_err(|error| refused(&institution, &error))?;
+        tracing::debug!(order = %part.order, part = part.part, gateway = %peer, "a delivery group answers");
+        Ok(Response::new(RelayGroupResponse {
+            answer: Some(answer.into_wire()),
+        }))
     }
 }
 
+/// Why a group gives no answer.
+fn refused(institution: &OrgId, error: &xinqiao_mls::Error) -> Fault {
+    use xinqiao_mls::Error as E;
+    let reason = match error {
+        E::Disk(_) | E::Reopen | E::Library(_) => {
+            tracing::error!(%institution, %error, "a delivery group cannot answer");
+            return Fault::new(Reason::Internal);
+        }
+        E::Binding(_) => Reason::GroupBindingRefused,
+        E::StaleBinding { than } => {
+            return Fault::new(Reason::GroupBindingStale)
+                .because(error.to_string())
+                .with("later_than_ms", than);
+        }
+        E::Full(_) => Reason::GroupFull,
+        E::Limit(_) | E::Refused { .. } => Reason::GroupMessageRefused,
+    };
+    tracing::warn!(%institution, %error, "a question to a delivery group is refused");
+    Fault::new(reason).because(error.to_string())
+}
+
 /// The envelope in pieces; the last one carries the receipt.
-fn pieces(released: Arc<Released>) -> Pieces {
+fn pieces(released: Arc<Released>, holder: wire::HolderNode) -> Pieces {
     let last = released.ciphertext.len().div_ceil(CHUNK).saturating_sub(1);
     Box::pin(stream::iter((0..=last).map(move |index| {
         let start = index * CHUNK;
@@ -185,6 +289,7 @@ fn pieces(released: Arc<Released>) -> Pieces {
         Ok(RelayPartResponse {
             chunk: released.ciphertext.slice(start..end),
             receipt: (index == last).then(|| wire::Receipt::clone(&released.receipt)),
+            holder: (index == last).then(|| holder.clone()),
         })
     })))
 }

@@ -10,13 +10,15 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use xinqiao_dispatch::delivery::Releasable;
+use xinqiao_dispatch::delivery::{Releasable, ReleasedKey};
 use xinqiao_ledger::{order::PartRef, wire};
 
 /// A report that may leave, with the receipt of its record.
 #[derive(Debug)]
 pub(crate) struct Released {
     pub(crate) ciphertext: Bytes,
+    /// The key, if it is the body of a delivery group.
+    pub(crate) key: Option<ReleasedKey>,
     pub(crate) receipt: wire::Receipt,
 }
 
@@ -51,13 +53,15 @@ impl Shelf {
     /// Puts a report on the shelf and wakes those who wait for it.
     pub(crate) fn put(&self, releasable: Releasable, receipt: wire::Receipt) {
         let part = releasable.part();
-        let ciphertext = Bytes::from(releasable.into_ciphertext());
+        let released = releasable.into_released();
+        let ciphertext = Bytes::from(released.ciphertext);
         let mut inner = self.inner();
         inner.take(&part);
         inner.bytes += ciphertext.len() as u64;
         inner.order.push_back(part);
         let released = Released {
             ciphertext,
+            key: released.key,
             receipt,
         };
         inner.released.insert(part, Arc::new(released));

@@ -1,29 +1,42 @@
 //! Sealed reports on disk, from before their record is submitted until they are confirmed or too old.
 //!
-//! What lies here is ciphertext to the institution: the node cannot read it back, and could not make
-//! the same bytes again. So it is synced to disk before anything is recorded of it. A file is
-//! `XQSP` ‖ SM3 of the envelope (32) ‖ envelope; one that does not fit its digest is as good as none.
+//! What lies here is ciphertext to the institution, and the node could not make the same bytes again. So it
+//! is synced to disk before anything is recorded of it. A file is `XQSP` ‖ SM3 of the rest (32) ‖ kind (1) ‖ the
+//! sealed report; one that does not fit its digest is as good as none. Kind 0 is a digital envelope, which the
+//! node cannot read back. Kind 1 is a body of a delivery group: before it stand its key (16) and the epoch's mark
+//! (48). Such a key is overwritten before its file is deleted.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read, Write},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use xinqiao_crypto::sm3;
-use xinqiao_dispatch::delivery::Sealed;
+use xinqiao_crypto::{ContentKey, sm3, sm3_parts};
+use xinqiao_dispatch::{
+    delivery::Sealed,
+    envelope::{GroupPart, SealedPart},
+};
 use xinqiao_ledger::{
+    group::EpochMark,
     ids::OrderId,
     order::{MAX_SEALED, PartRef},
 };
 
+use zeroize::Zeroizing;
+
 use crate::error::Error;
 
 const MAGIC: &[u8; 4] = b"XQSP";
-const HEADER: usize = 4 + 32;
+const KIND_AT: usize = 4 + 32;
+const HEADER: usize = KIND_AT + 1;
+const ENVELOPE: u8 = 0;
+const GROUP: u8 = 1;
+/// Key and mark.
+const BESIDE: usize = ContentKey::LEN + EpochMark::LEN;
 
 /// The spool of one node.
 #[derive(Debug)]
@@ -74,7 +87,7 @@ impl Spool {
                     held.bytes += bytes;
                 }
                 // A crash cut it short before it was renamed: nothing was recorded of it.
-                Name::Unfinished => fs::remove_file(&path).map_err(Error::file(&path))?,
+                Name::Unfinished => forget(&path).map_err(Error::file(&path))?,
                 Name::Other => {}
             }
         }
@@ -96,7 +109,7 @@ impl Spool {
 
     /// Keeps a sealed report: when this returns, it is on disk and stays there.
     pub(crate) fn keep(&self, part: &PartRef, sealed: &Sealed) -> Result<(), NotKept> {
-        let bytes = sealed.length() + HEADER as u64;
+        let bytes = sealed.length() + (HEADER + BESIDE) as u64;
         {
             let mut held = self.held();
             let before = held.files.get(part).map_or(0, |kept| kept.bytes);
@@ -116,10 +129,21 @@ impl Spool {
 
     fn write(&self, part: &PartRef, sealed: &Sealed) -> io::Result<()> {
         let (unfinished, finished) = (self.path(part, "part"), self.path(part, "sealed"));
-        let mut file = File::create(&unfinished)?;
+        let mut file = private(&unfinished)?;
+        let (report, group) = sealed.for_own_spool();
+        let mut beside = Zeroizing::new(Vec::with_capacity(1 + BESIDE));
+        match group {
+            None => beside.push(ENVELOPE),
+            Some(GroupPart { key, mark }) => {
+                beside.push(GROUP);
+                beside.extend_from_slice(key.expose());
+                beside.extend_from_slice(&mark.to_bytes());
+            }
+        }
         file.write_all(MAGIC)?;
-        file.write_all(sealed.digest().as_bytes())?;
-        file.write_all(sealed.for_own_spool())?;
+        file.write_all(sm3_parts(&[&beside, report]).as_bytes())?;
+        file.write_all(&beside)?;
+        file.write_all(report)?;
         file.sync_all()?;
         fs::rename(&unfinished, &finished)?;
         // The name must survive a power cut, too.
@@ -145,18 +169,12 @@ impl Spool {
     }
 
     fn read(&self, part: &PartRef) -> io::Result<Option<Sealed>> {
-        let limit = MAX_SEALED + HEADER as u64;
-        let mut bytes = Vec::new();
+        let limit = MAX_SEALED + (HEADER + BESIDE) as u64;
+        let mut bytes = Zeroizing::new(Vec::new());
         File::open(self.path(part, "sealed"))?
             .take(limit + 1)
             .read_to_end(&mut bytes)?;
-        let Some((header, envelope)) = bytes.split_at_checked(HEADER) else {
-            return Ok(None);
-        };
-        if header[..4] != *MAGIC || header[4..] != *sm3(envelope).as_bytes() {
-            return Ok(None);
-        }
-        Ok(Sealed::new(envelope.to_vec()).ok())
+        Ok(parse(&bytes).and_then(|part| Sealed::new(part).ok()))
     }
 
     /// Deletes what is kept of a part, if anything is.
@@ -168,7 +186,7 @@ impl Spool {
         held.bytes -= kept.bytes;
         drop(held);
         for suffix in ["sealed", "part"] {
-            match fs::remove_file(self.path(part, suffix)) {
+            match forget(&self.path(part, suffix)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -191,6 +209,56 @@ impl Spool {
             .collect();
         parts.sort();
         parts.into_iter().map(|(_, part)| part).collect()
+    }
+}
+
+/// A new file that its owner alone may read: keys of reports lie in it.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Deletes a file; a key that may lie in it is overwritten first, down to the disk.
+fn forget(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut header = [0; HEADER];
+    let whole = file.read_exact(&mut header).is_ok();
+    if !whole || header[KIND_AT] != ENVELOPE {
+        let length = file.metadata()?.len().min((HEADER + BESIDE) as u64);
+        file.seek(SeekFrom::Start(0))?;
+        io::copy(&mut io::repeat(0).take(length), &mut file)?;
+        file.sync_data()?;
+    }
+    fs::remove_file(path)
+}
+
+/// What a file says, if it is whole.
+fn parse(bytes: &[u8]) -> Option<SealedPart> {
+    let (digest, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<32>()?;
+    if sm3(rest).as_bytes() != digest {
+        return None;
+    }
+    let (kind, rest) = rest.split_first()?;
+    match *kind {
+        ENVELOPE => Some(SealedPart::envelope(rest.to_vec())),
+        GROUP => {
+            let (key, rest) = rest.split_first_chunk::<{ ContentKey::LEN }>()?;
+            let (mark, body) = rest.split_first_chunk::<{ EpochMark::LEN }>()?;
+            Some(SealedPart {
+                bytes: body.to_vec(),
+                group: Some(GroupPart {
+                    key: ContentKey::from_bytes(key),
+                    mark: EpochMark::from_bytes(mark),
+                }),
+            })
+        }
+        _ => None,
     }
 }
 
@@ -226,7 +294,44 @@ mod tests {
     }
 
     fn sealed(length: usize) -> Sealed {
-        Sealed::new(vec![7; length]).unwrap()
+        Sealed::new(SealedPart::envelope(vec![7; length])).unwrap()
+    }
+
+    fn body(length: usize) -> Sealed {
+        let group = GroupPart {
+            key: ContentKey::from_bytes(&[9; 16]),
+            mark: EpochMark {
+                generation: 1,
+                epoch: 2,
+                authenticator: sm3(b"authenticator"),
+            },
+        };
+        Sealed::new(SealedPart {
+            bytes: vec![7; length],
+            group: Some(group),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_group_s_body_is_kept_with_its_key_which_is_overwritten_when_it_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), 1_000).unwrap();
+        spool.keep(&part(0), &body(100)).unwrap();
+        drop(spool);
+        let spool = Spool::open(dir.path(), 1_000).unwrap();
+        assert_eq!(spool.load(&part(0)), Some(body(100)));
+        // A second name for the file's blocks: what somebody would see who got at them later.
+        let blocks = dir.path().join("blocks");
+        fs::hard_link(spool.path(&part(0), "sealed"), &blocks).unwrap();
+        let holds_key = || {
+            let bytes = fs::read(&blocks).unwrap();
+            bytes.windows(16).any(|window| window == [9; 16])
+        };
+        assert!(holds_key());
+        spool.drop_part(&part(0));
+        assert!(!holds_key());
+        assert_eq!(spool.load(&part(0)), None);
     }
 
     #[test]
@@ -246,7 +351,7 @@ mod tests {
     #[test]
     fn the_spool_never_grows_over_its_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::open(dir.path(), 300).unwrap();
+        let spool = Spool::open(dir.path(), 450).unwrap();
         spool.keep(&part(0), &sealed(100)).unwrap();
         spool.keep(&part(1), &sealed(100)).unwrap();
         assert!(matches!(
@@ -265,7 +370,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path(), 10_000).unwrap();
         let path = spool.path(&part(0), "sealed");
-        for damage in [0, 5, HEADER, HEADER + 99] {
+        for damage in [0, 5, KIND_AT, HEADER, HEADER + 99] {
             spool.keep(&part(0), &sealed(100)).unwrap();
             let mut bytes = fs::read(&path).unwrap();
             bytes[damage] ^= 1;

@@ -86,15 +86,7 @@ pub(crate) fn accept(part: &PartRef) -> Action {
 
 /// The record of a delivery.
 pub(crate) fn deliver(delivery: &Delivery) -> Action {
-    Action::DeliverPart(wire::DeliverPart {
-        order: delivery.part.order.to_vec(),
-        part: u32::from(delivery.part.part),
-        ciphertext_digest: delivery.ciphertext_digest.as_bytes().to_vec(),
-        ciphertext_length: delivery.ciphertext_length,
-        report_root: delivery.report_root.as_bytes().to_vec(),
-        items: delivery.items.iter().map(ToString::to_string).collect(),
-        seal_scheme: delivery.scheme.to_wire(),
-    })
+    Action::DeliverPart(delivery.into())
 }
 
 /// The refusal of a part.

@@ -9,12 +9,13 @@ use xinqiao_contracts::{
     query::{self, OpenOrderPlace},
     record::{OrderRecord, PartState},
 };
+use xinqiao_crypto::KeyId;
 use xinqiao_dispatch::delivery::{PartOrder, Standing};
 use xinqiao_ledger::{
     action::Action,
     ids::{Height, SourceId, Subject, TimeMs, TxId},
     malformed::Malformed,
-    order::{PartRef, PlaceOrder},
+    order::{PartRef, PlaceOrder, SealScheme},
     outcome::{Event, Outcome, Reason},
     wire::{self, PartStatus},
 };
@@ -28,8 +29,10 @@ const PAGE: usize = 500;
 /// Something in a block that concerns parts.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// A part of one of our sources was placed.
-    Placed(PartOrder),
+    /// A part of one of our sources was placed, in a block of that time.
+    Placed(PartOrder, TimeMs),
+    /// A part was taken up: by the node of that holder key.
+    TakenUp(PartRef, KeyId),
     /// A delivery was recorded, by whomever.
     Delivered(PartRef, OnReplica),
     /// A part was closed.
@@ -38,10 +41,11 @@ pub(crate) enum Notice {
     Rejected(PartRef, TxId, Reason),
 }
 
-/// What one block says about parts, in order. `ours` tells our sources.
+/// What one block says about parts, in order. `me` is this node's key, `ours` tells its sources.
 pub(crate) fn notices(
     replica: &Replica,
     height: Height,
+    me: &KeyId,
     ours: &dyn Fn(&SourceId) -> bool,
 ) -> Result<Option<Vec<Notice>>, Error> {
     let Some(block) = replica.applied(height)? else {
@@ -58,13 +62,18 @@ pub(crate) fn notices(
             (Action::PlaceOrder(placed), Outcome::Applied(events)) => {
                 for event in events {
                     if let Event::OrderPlaced(order) = event {
-                        found.extend(placed_parts(placed, order, ours).map(Notice::Placed));
+                        let time = block.header.time;
+                        let parts = placed_parts(placed, order, ours);
+                        found.extend(parts.map(|part| Notice::Placed(part, time)));
                     }
                 }
             }
+            (Action::AcceptPart(part), Outcome::Applied(_)) => {
+                found.push(Notice::TakenUp(*part, tx.meta().signer));
+            }
             (Action::DeliverPart(delivery), Outcome::Applied(events)) => {
                 let part = delivery.part;
-                if let Some(proof) = OnReplica::of(replica, tx)? {
+                if let Some(proof) = OnReplica::of(replica, tx, me)? {
                     found.push(Notice::Delivered(part, proof));
                 }
                 found.extend(events.iter().filter_map(changed));
@@ -137,6 +146,7 @@ fn part_order(
         // Read as any 32 bytes are.
         registered_root: Subject::parse("registered_root", &part.registered_root)?.0,
         recipient: placed.recipient,
+        seal_scheme: SealScheme::parse("seal_scheme", event.seal_scheme)?,
         deadline: event.deadline_ms,
     })
 }
@@ -150,17 +160,22 @@ pub(crate) struct Known {
     pub(crate) reason: &'static str,
     /// The transaction that recorded its delivery.
     pub(crate) delivery: Option<TxId>,
+    /// The key of the node that delivered it, or took it up.
+    pub(crate) holder: Option<KeyId>,
+    /// When the order was placed, in block time.
+    pub(crate) placed_at: TimeMs,
 }
 
 /// A part by its name, whichever source is to serve it.
-pub(crate) fn known(replica: &Replica, part: &PartRef) -> Result<Option<Known>, Error> {
+pub(crate) fn known(replica: &Replica, part: &PartRef, me: &KeyId) -> Result<Option<Known>, Error> {
     let order = query::order(&replica.state(), &part.order)?;
-    Ok(order.and_then(|order| known_part(&order, part.part)))
+    Ok(order.and_then(|order| known_part(&order, part.part, me)))
 }
 
 /// All open parts of our sources.
 pub(crate) fn open_parts(
     replica: &Replica,
+    me: &KeyId,
     ours: &dyn Fn(&SourceId) -> bool,
 ) -> Result<BTreeMap<PartRef, Known>, Error> {
     let state = replica.state();
@@ -172,7 +187,7 @@ pub(crate) fn open_parts(
             let indices = 0..u8::try_from(order.parts.len()).unwrap_or(u8::MAX);
             found.extend(
                 indices
-                    .filter_map(|index| known_part(order, index))
+                    .filter_map(|index| known_part(order, index, me))
                     .filter(|known| known.standing == Standing::Open && ours(&known.order.source))
                     .map(|known| (known.order.part, known)),
             );
@@ -184,15 +199,18 @@ pub(crate) fn open_parts(
     }
 }
 
-fn known_part(order: &OrderRecord, index: u8) -> Option<Known> {
+fn known_part(order: &OrderRecord, index: u8, me: &KeyId) -> Option<Known> {
     let record = order.part(index)?;
     let mut reason = "";
     let mut delivery = None;
     let standing = match &record.state {
-        PartState::Placed | PartState::Accepted => Standing::Open,
+        PartState::Placed | PartState::Accepted { .. } => Standing::Open,
         PartState::Delivered(it) => {
             delivery = Some(it.tx);
-            Standing::Delivered(it.ciphertext_digest)
+            Standing::Delivered {
+                digest: it.ciphertext_digest,
+                is_own: it.holder == *me,
+            }
         }
         PartState::Confirmed { .. } => Standing::Closed(PartStatus::Confirmed),
         PartState::Mismatched { verdict, .. } => {
@@ -221,11 +239,14 @@ fn known_part(order: &OrderRecord, index: u8) -> Option<Known> {
             items: record.part.items.clone(),
             registered_root: record.part.registered_root,
             recipient: order.placed.recipient,
+            seal_scheme: order.seal_scheme,
             deadline: order.deadline,
         },
         standing,
         reason,
         delivery,
+        holder: record.state.holder().copied(),
+        placed_at: order.placed_at_time,
     })
 }
 

@@ -5,7 +5,10 @@
 use divan::{Bencher, black_box, counter::BytesCount};
 use rand::{SeedableRng, rngs::StdRng};
 use xinqiao_crypto::{DistinguishingId, KeyId, Open, Seal, SecretKey, Sm2Sm4Gcm, sm3};
-use xinqiao_dispatch::envelope;
+use xinqiao_dispatch::{
+    delivery::ReleasedKey,
+    envelope::{self, GroupPart},
+};
 use xinqiao_ledger::{
     ids::{ChainId, OrderId},
     member::KeyRole,
@@ -13,8 +16,12 @@ use xinqiao_ledger::{
 };
 use xinqiao_mls::{
     AgentGroup, Disk, HolderGroup, Identity, Ledger, Member, Pair, Side, Signer, StateFile, body,
-    holder::Parcel,
 };
+
+#[path = "../tests/it/released.rs"]
+mod released;
+
+use released::released;
 
 const REPORT: usize = 20 << 10;
 const NOW: u64 = 1_780_000_000_000;
@@ -89,7 +96,7 @@ impl World {
                     node: "node-1".parse().expect("a name"),
                     key: key.public().id(),
                 },
-                key,
+                key: key.into(),
                 chain: chain(),
                 id: DistinguishingId::default(),
             }
@@ -133,13 +140,13 @@ impl World {
         world
     }
 
-    fn fetch(&mut self, parcels: &[Parcel]) {
+    fn fetch(&mut self, parcels: &[ReleasedKey]) {
         let answer = self.answer(parcels);
         black_box(self.bank.take(&answer, &self.ledger, NOW).expect("taken"));
     }
 
-    fn answer(&mut self, parcels: &[Parcel]) -> xinqiao_mls::Answer {
-        let wanted = parcels.iter().map(|parcel| parcel.part).collect();
+    fn answer(&mut self, parcels: &[ReleasedKey]) -> xinqiao_mls::Answer {
+        let wanted = parcels.iter().map(|parcel| parcel.part()).collect();
         let ask = self.bank.ask(wanted, &self.agent, NOW, &mut self.rng);
         let ask = ask.expect("asked").expect("it has not left");
         let (holder, ledger) = (&self.holder, &self.ledger);
@@ -149,11 +156,11 @@ impl World {
         answer.expect("answered")
     }
 
-    fn parcel(&mut self) -> (Vec<u8>, Parcel) {
+    fn parcel(&mut self) -> (Vec<u8>, ReleasedKey) {
         let mark = self.node.mark().expect("a group");
         let aad = envelope::aad(&chain(), &part());
         let (body, key) = body::seal(&mark, &aad, &[7; REPORT], &mut self.rng).expect("sealed");
-        let parcel = Parcel::new(part(), key, sm3(&body));
+        let parcel = released(part(), &body, GroupPart { key, mark });
         (body, parcel)
     }
 }
@@ -191,11 +198,11 @@ fn group_body_seal(bencher: Bencher) {
 
 #[divan::bench]
 fn group_body_open(bencher: Bencher) {
-    let (body, parcel) = World::new().parcel();
+    let (sealed, parcel) = World::new().parcel();
     let aad = envelope::aad(&chain(), &part());
     bencher
         .counter(BytesCount::new(REPORT))
-        .bench_local(|| parcel.letter.key.open(&aad, &body).expect("opened"));
+        .bench_local(|| body::open(parcel.key(), &aad, &sealed).expect("opened"));
 }
 
 /// Question, answer with letters, reading them: both sides, with states in memory, so that it shows what the
@@ -213,12 +220,16 @@ fn group_letters(bencher: Bencher, letters: usize) {
 
 fn fetch(bencher: Bencher, letters: usize, synced: bool) {
     let mut world = World::on(synced);
-    let (_, parcel) = world.parcel();
-    let parcels: Vec<Parcel> = (0..letters)
+    let (body, parcel) = world.parcel();
+    let mark = world.node.mark().expect("a group");
+    let parcels: Vec<ReleasedKey> = (0..letters)
         .map(|index| {
-            let mut parcel = parcel.clone();
-            parcel.part.part = u8::try_from(index).expect("few");
-            parcel
+            let part = PartRef {
+                part: u8::try_from(index).expect("few"),
+                ..part()
+            };
+            let key = parcel.key().clone();
+            released(part, &body, GroupPart { key, mark })
         })
         .collect();
     bencher.bench_local(|| world.fetch(&parcels));

@@ -5,6 +5,8 @@
 //! each group. Nobody in between can put another key in its place, take one meant for another node, or use an
 //! old one again.
 
+use std::sync::Arc;
+
 use rand_core::CryptoRng;
 use xinqiao_crypto::{
     Digest, DistinguishingId, Domain, PublicKey, SecretKey, Signature, signing_message, verify_once,
@@ -58,7 +60,7 @@ pub struct Identity {
     /// The member.
     pub member: Member,
     /// The ledger key.
-    pub key: SecretKey,
+    pub key: Arc<SecretKey>,
     /// The chain.
     pub chain: ChainId,
     /// The distinguishing id of the chain's signatures.
@@ -331,7 +333,7 @@ mod tests {
         let claim = claim(&key);
         let identity = Identity {
             member: claim.member.clone(),
-            key,
+            key: key.into(),
             chain: ChainId(sm3(b"chain")),
             id: DistinguishingId::default(),
         };

@@ -24,8 +24,8 @@ use openmls::prelude::{
 };
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use xinqiao_crypto::{Digest, sm3};
-use xinqiao_dispatch::envelope;
+use xinqiao_crypto::sm3;
+use xinqiao_dispatch::{delivery::ReleasedKey, envelope};
 use xinqiao_ledger::{ids::TimeMs, order::PartRef};
 
 use crate::{
@@ -94,16 +94,6 @@ struct Seat {
     welcome: Vec<u8>,
 }
 
-/// A key that may leave: the ledger has the body's record as final, and the order is the institution's.
-/// Whoever calls has made sure of both.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parcel {
-    /// The part.
-    pub part: PartRef,
-    /// Its body's key, and which body.
-    pub letter: Letter,
-}
-
 /// One group, from the data-holding node's side.
 pub struct HolderGroup<D> {
     pair: Pair,
@@ -170,14 +160,15 @@ impl<D: Disk> HolderGroup<D> {
         self.book.record().seats.keys()
     }
 
-    /// Answers an agent. `parcels` are the keys that may leave, of the parts that it asked for.
+    /// Answers an agent. `parcels` are the keys that may leave, of the parts that it asked for: of recorded
+    /// deliveries, as their type says. That the orders are the institution's is for the caller to know.
     ///
     /// # Errors
     /// When the question breaks a rule; nothing has changed then.
     pub fn answer<R: CryptoRng + ?Sized>(
         &mut self,
         ask: &Ask,
-        parcels: &[Parcel],
+        parcels: &[ReleasedKey],
         identity: &Identity,
         ledger: &dyn Ledger,
         now: TimeMs,
@@ -212,7 +203,7 @@ impl<D: Disk> HolderGroup<D> {
             } else {
                 let wanted = parcels
                     .iter()
-                    .filter(|parcel| ask.letters.contains(&parcel.part));
+                    .filter(|parcel| ask.letters.contains(&parcel.part()));
                 letters(provider, pair, record, wanted)?
             };
             Ok(Answer {
@@ -658,7 +649,7 @@ fn letters<'a>(
     provider: &Provider,
     pair: &Pair,
     record: &mut Record,
-    parcels: impl Iterator<Item = &'a Parcel>,
+    parcels: impl Iterator<Item = &'a ReleasedKey>,
 ) -> Result<Vec<(PartRef, Vec<u8>)>, Error> {
     let mut parcels = parcels.peekable();
     if parcels.peek().is_none() {
@@ -670,21 +661,13 @@ fn letters<'a>(
     let signer = leaf.signer(provider);
     let mut letters = Vec::new();
     for parcel in parcels {
-        group.set_aad(envelope::aad(&pair.chain, &parcel.part));
+        group.set_aad(envelope::aad(&pair.chain, &parcel.part()));
         let message = group
-            .create_message(provider, &signer, &parcel.letter.encode())
+            .create_message(provider, &signer, &Letter::from(parcel).encode())
             .map_err(|why| Error::library(&why))?;
-        letters.push((parcel.part, mls::bytes(&message)?));
+        letters.push((parcel.part(), mls::bytes(&message)?));
         record.letters = record.letters.saturating_add(1);
     }
     mls::put(provider, group);
     Ok(letters)
-}
-
-impl Parcel {
-    /// The key of a body that is kept in the spool.
-    pub fn new(part: PartRef, key: crate::ContentKey, body: Digest) -> Self {
-        let letter = Letter { key, body };
-        Self { part, letter }
-    }
 }

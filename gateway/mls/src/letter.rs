@@ -4,10 +4,11 @@
 //! `xinqiao_dispatch::envelope::aad` of the part. So it is signed by the node, bound to chain, order, part and
 //! body, and all letters are of one length.
 
-use xinqiao_crypto::Digest;
+use xinqiao_crypto::{ContentKey, Digest};
+use xinqiao_dispatch::delivery::ReleasedKey;
 use zeroize::Zeroizing;
 
-use crate::{body::ContentKey, error::Error};
+use crate::error::Error;
 
 const VERSION: u8 = 1;
 const LEN: usize = 1 + ContentKey::LEN + Digest::LEN;
@@ -19,6 +20,15 @@ pub struct Letter {
     pub key: ContentKey,
     /// SM3 of the body, as the ledger has it.
     pub body: Digest,
+}
+
+impl From<&ReleasedKey> for Letter {
+    fn from(released: &ReleasedKey) -> Self {
+        Self {
+            key: released.key().clone(),
+            body: released.body(),
+        }
+    }
 }
 
 impl Letter {

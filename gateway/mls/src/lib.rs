@@ -51,9 +51,9 @@ pub mod sealing;
 
 pub use agent::AgentGroup;
 pub use binding::{Binding, BindingError, Identity, Ledger, Signer};
-pub use body::ContentKey;
 pub use disk::{Disk, StateFile};
 pub use error::Error;
 pub use holder::HolderGroup;
 pub use member::{EpochMark, Member, NodeName, Pair, Side};
 pub use message::{Answer, Ask};
+pub use xinqiao_crypto::ContentKey;

@@ -1,44 +1,11 @@
-//! Who is in a group, which group that is, and what an epoch is known by.
+//! Who is in a group, and which group that is.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use xinqiao_crypto::{Digest, KeyId, sm3_parts};
 use xinqiao_ledger::ids::{ChainId, OrgId};
 
 use crate::error::Error;
 
-/// Name of a machine of an organisation, in the form of an organisation's id.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NodeName(OrgId);
-
-impl NodeName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-impl std::str::FromStr for NodeName {
-    type Err = xinqiao_ledger::malformed::Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        OrgId::parse("node", text).map(Self)
-    }
-}
-
-impl fmt::Display for NodeName {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
-
-impl fmt::Debug for NodeName {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
+pub use xinqiao_ledger::group::{EpochMark, NodeName};
 
 /// Which end of a delivery a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,48 +136,6 @@ impl Pair {
     }
 }
 
-/// What an epoch of a group is known by. Two who name the same authenticator were in the same group, with
-/// the same members and the same history (RFC 9420 §8.7). It tells nothing about keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EpochMark {
-    /// Which group between the two: a lost group is followed by one of a higher generation.
-    pub generation: u64,
-    /// The epoch, from 0.
-    pub epoch: u64,
-    /// The epoch authenticator.
-    pub authenticator: Digest,
-}
-
-impl EpochMark {
-    /// Bytes of [`Self::to_bytes`].
-    pub const LEN: usize = 48;
-
-    /// Generation (8, big endian) ‖ epoch (8, big endian) ‖ authenticator (32).
-    pub fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..8].copy_from_slice(&self.generation.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.epoch.to_be_bytes());
-        bytes[16..].copy_from_slice(self.authenticator.as_bytes());
-        bytes
-    }
-
-    /// The inverse of [`Self::to_bytes`].
-    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
-        let number = |at: usize| {
-            let mut number = [0; 8];
-            number.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_be_bytes(number)
-        };
-        let mut authenticator = [0; 32];
-        authenticator.copy_from_slice(&bytes[16..]);
-        Self {
-            generation: number(0),
-            epoch: number(8),
-            authenticator: Digest::new(authenticator),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,21 +211,5 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), 6);
-    }
-
-    #[test]
-    fn an_epoch_s_mark_keeps_its_golden_bytes_and_reads_back() {
-        let mark = EpochMark {
-            generation: 1,
-            epoch: 2,
-            authenticator: sm3(b"authenticator"),
-        };
-        let bytes = mark.to_bytes();
-        assert_eq!(
-            bytes[..16],
-            [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2]
-        );
-        assert_eq!(bytes[16..], sm3(b"authenticator").to_bytes());
-        assert_eq!(EpochMark::from_bytes(&bytes), mark);
     }
 }

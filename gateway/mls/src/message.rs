@@ -2,16 +2,18 @@
 //! reorder and invent them: who is asked for something that matters checks it, and asking again is always
 //! right.
 
-use xinqiao_ledger::order::PartRef;
+use xinqiao_ledger::{
+    group::{self, GroupAsk},
+    ids::OrgId,
+    malformed::{Malformed, Problem, list},
+    order::PartRef,
+    wire,
+};
 
-use crate::member::{EpochMark, Member};
+use crate::member::{Member, Side};
 
-/// The most bytes of a binding.
-pub const MAX_BINDING: usize = 512;
-/// The most bytes of a key package. One has about 400.
-pub const MAX_KEY_PACKAGE: usize = 4_096;
-/// The most bytes of a commit or a proposal. A commit for 16 agents has under 4 KiB.
-pub const MAX_HANDSHAKE: usize = 32_768;
+pub use xinqiao_ledger::group::{Join, MAX_BINDING, MAX_HANDSHAKE, MAX_KEY_PACKAGE, Wish};
+
 /// The most bytes of a welcome, which has the whole tree in it.
 pub const MAX_WELCOME: usize = 65_536;
 /// The most bytes of a letter. One has about 350.
@@ -59,29 +61,6 @@ pub struct Ask {
     pub letters: Vec<PartRef>,
 }
 
-/// What an agent wants of the group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
-    /// It is not in the group, or cannot follow it any more.
-    Join(Join),
-    /// It is in the group.
-    Follow {
-        /// Where it stands.
-        at: EpochMark,
-        /// An MLS proposal for that epoch: update of its own keys, or removal of itself.
-        proposal: Option<Vec<u8>>,
-    },
-}
-
-/// Asks for a seat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Join {
-    /// MLS message with a key package.
-    pub key_package: Vec<u8>,
-    /// The ledger key's word for it ([`crate::Binding::encode`]).
-    pub binding: Vec<u8>,
-}
-
 /// A data-holding node's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -114,6 +93,29 @@ pub enum Step {
 }
 
 impl Ask {
+    /// A question as it came, of that institution's agent, for the letter of one part.
+    pub fn of(ask: GroupAsk, institution: OrgId, part: PartRef) -> Self {
+        Self {
+            agent: Member {
+                side: Side::Agent,
+                org: institution,
+                node: ask.node,
+                key: ask.key,
+            },
+            wish: ask.wish,
+            letters: vec![part],
+        }
+    }
+
+    /// The question as it travels, which names neither organisation nor parts: the call does.
+    pub fn to_wire(&self) -> wire::GroupAsk {
+        wire::GroupAsk::from(&GroupAsk {
+            node: self.agent.node.clone(),
+            key: self.agent.key,
+            wish: self.wish.clone(),
+        })
+    }
+
     pub(crate) fn check(&self) -> Result<(), Limit> {
         Limit::check("letters", &self.letters, MAX_LETTERS)?;
         match &self.wish {
@@ -130,6 +132,62 @@ impl Ask {
 }
 
 impl Answer {
+    /// The answer as it travels, with the letter of the one part that was asked for.
+    pub fn into_wire(self) -> wire::GroupAnswer {
+        use wire::group_answer::Step as W;
+        let step = match self.step {
+            Step::Follow(messages) => W::Follow(wire::GroupCommits { messages }),
+            Step::Welcome {
+                welcome,
+                binding,
+                commits,
+            } => W::Welcome(wire::GroupWelcome {
+                welcome,
+                binding,
+                messages: commits,
+            }),
+            Step::Rejoin => W::Rejoin(wire::GroupRejoin {}),
+        };
+        let letter = self.letters.into_iter().next().map(|(_, letter)| letter);
+        wire::GroupAnswer {
+            generation: self.generation,
+            step: Some(step),
+            letter: letter.unwrap_or_default(),
+        }
+    }
+
+    /// The answer to a question for that part's letter.
+    ///
+    /// # Errors
+    /// With the field that is missing or over its limit.
+    pub fn from_wire(wire: wire::GroupAnswer, part: PartRef) -> Result<Self, Malformed> {
+        use wire::group_answer::Step as W;
+        let messages = |field: &str, messages: &[Vec<u8>]| {
+            list(field, messages, 0, MAX_HANDSHAKES, |field, message| {
+                group::bytes(field, message, MAX_HANDSHAKE)
+            })
+        };
+        let step = match wire.step {
+            None => return Err(Malformed::new("step", Problem::Required)),
+            Some(W::Follow(it)) => Step::Follow(messages("follow.messages", &it.messages)?),
+            Some(W::Welcome(it)) => Step::Welcome {
+                welcome: group::bytes("welcome.welcome", &it.welcome, MAX_WELCOME)?,
+                binding: group::bytes("welcome.binding", &it.binding, MAX_BINDING)?,
+                commits: messages("welcome.messages", &it.messages)?,
+            },
+            Some(W::Rejoin(_)) => Step::Rejoin,
+        };
+        let letters = match wire.letter.as_slice() {
+            [] => Vec::new(),
+            letter => vec![(part, group::bytes("letter", letter, MAX_LETTER)?)],
+        };
+        Ok(Self {
+            generation: wire.generation,
+            step,
+            letters,
+        })
+    }
+
     pub(crate) fn check(&self) -> Result<(), Limit> {
         Limit::check("letters", &self.letters, MAX_LETTERS)?;
         for (_, letter) in &self.letters {

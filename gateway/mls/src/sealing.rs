@@ -6,12 +6,10 @@
 
 use rand_core::CryptoRng;
 use xinqiao_crypto::{Open, PublicKey, Seal, SealError, SecretKey, Sm2Sm4Gcm};
+use xinqiao_dispatch::envelope::{GroupPart, SealedPart};
 use zeroize::Zeroizing;
 
-use crate::{
-    body::{self, ContentKey},
-    member::EpochMark,
-};
+use crate::{ContentKey, EpochMark, body};
 
 /// How a part is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,24 +18,6 @@ pub enum Scheme<'a> {
     Envelope(&'a PublicKey),
     /// A body for the delivery group with the institution, in this epoch.
     Group(EpochMark),
-}
-
-/// A sealed part: what is spooled, and what the delivery's transaction says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedPart {
-    /// The bytes whose digest and length are recorded, and which leave when that is final.
-    pub bytes: Vec<u8>,
-    /// What stays beside them; none for an envelope.
-    pub group: Option<GroupPart>,
-}
-
-/// What a body of a group has beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupPart {
-    /// The body's key.
-    pub key: ContentKey,
-    /// The epoch that it was sealed in; the transaction names it.
-    pub mark: EpochMark,
 }
 
 impl Scheme<'_> {
@@ -52,10 +32,10 @@ impl Scheme<'_> {
         rng: &mut dyn CryptoRng,
     ) -> Result<SealedPart, SealError> {
         match self {
-            Self::Envelope(recipient) => Ok(SealedPart {
-                bytes: Sm2Sm4Gcm.seal(recipient, aad, report, rng)?,
-                group: None,
-            }),
+            Self::Envelope(recipient) => {
+                let bytes = Sm2Sm4Gcm.seal(recipient, aad, report, rng)?;
+                Ok(SealedPart::envelope(bytes))
+            }
             Self::Group(mark) => {
                 let (bytes, key) = body::seal(mark, aad, report, rng)?;
                 let group = Some(GroupPart { key, mark: *mark });
@@ -78,7 +58,7 @@ impl Open for Opener<'_> {
     fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         match self {
             Self::Envelope(key) => key.open(aad, sealed),
-            Self::Group(key) => key.open(aad, sealed),
+            Self::Group(key) => body::open(key, aad, sealed),
         }
     }
 }

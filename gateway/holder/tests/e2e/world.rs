@@ -199,6 +199,7 @@ impl World {
     pub(crate) fn holder_config(&self, upstream: Upstream) -> HolderConfig {
         HolderConfig {
             org: org(),
+            node: Some("node-1".parse().unwrap()),
             replica: ReplicaConfig {
                 data_dir: self.path("holder"),
                 genesis: Arc::clone(&self.genesis),
@@ -209,13 +210,16 @@ impl World {
             listen: local(),
             keys: self.keys(),
             sources: vec![SourceConfig {
+                post: xinqiao_dispatch::turn::Post::ALONE,
                 source: "sh-tax".parse().unwrap(),
                 name: "税务".into(),
                 mapping: self.path("mapping.toml"),
                 salt_key: SaltKey::from([5; 32]),
+                max_concurrent: None,
             }],
             spool_dir: self.path("spool"),
             state_dir: self.path("sync"),
+            group_dir: self.path("groups"),
             limits: HolderLimits {
                 resubmit_after: Duration::from_millis(200),
                 ..HolderLimits::default()

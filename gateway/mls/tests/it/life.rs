@@ -115,7 +115,7 @@ fn letters_may_overtake_each_other_and_come_twice() {
     let parts: Vec<Part> = (0..40).map(|number| world.seal(number)).collect();
     let mut answers = Vec::new();
     for part in &parts {
-        let wanted = vec![part.parcel.part];
+        let wanted = vec![part.key.part()];
         let ask = agent
             .group
             .ask(wanted, &agent.identity, NOW, &mut world.rng)
@@ -136,7 +136,7 @@ fn letters_may_overtake_each_other_and_come_twice() {
 }
 
 fn report_text(part: &Part) -> String {
-    open(part, &part.parcel.letter.key).unwrap()
+    open(part, part.key.key()).unwrap()
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_letter_of_an_epoch_that_is_over_is_asked_for_again() {
     let mut agent = world.agent("agent-1");
     world.settle(&mut agent, &[]);
     let part = world.seal(1);
-    let wanted = vec![part.parcel.part];
+    let wanted = vec![part.key.part()];
     let ask = agent
         .group
         .ask(wanted, &agent.identity, NOW, &mut world.rng)
@@ -500,7 +500,7 @@ fn an_agent_whose_old_disk_was_put_back_catches_up_or_takes_a_fresh_seat() {
     let part = world.seal(1);
     for _ in 0..8 {
         world.now += 1;
-        let wanted = vec![part.parcel.part];
+        let wanted = vec![part.key.part()];
         let (now, rng) = (world.now, &mut world.rng);
         let ask = agent
             .group

@@ -4,6 +4,7 @@
 
 mod life;
 mod malformed;
+mod released;
 mod secrecy;
 mod sim;
 mod world;

@@ -158,7 +158,7 @@ fn a_binding_is_refused_for_each_thing_that_is_wrong_with_it() {
     forged.member = own.member.clone();
     let thief = Identity {
         member: own.member.clone(),
-        key: xinqiao_crypto::SecretKey::generate(&mut world.rng),
+        key: xinqiao_crypto::SecretKey::generate(&mut world.rng).into(),
         chain: chain(),
         id: own.id.clone(),
     };
@@ -237,7 +237,7 @@ fn a_key_package_that_is_none_is_refused_even_with_a_good_binding() {
     let (mut world, mut member, agent, join) = door();
     let key = named_key(&join.binding);
     let part = world.seal(1);
-    let wanted = vec![part.parcel.part];
+    let wanted = vec![part.key.part()];
     let (now, rng) = (world.now, &mut world.rng);
     let ask = member
         .group
@@ -393,7 +393,7 @@ fn who_stands_where_the_group_never_was_is_sent_for_a_fresh_seat() {
 fn only_parts_that_were_asked_for_and_may_leave_get_letters() {
     let (mut world, mut member, _, _) = door();
     let (first, second) = (world.seal(1), world.seal(2));
-    let wanted = vec![first.parcel.part, part(3)];
+    let wanted = vec![first.key.part(), part(3)];
     let (now, rng) = (world.now, &mut world.rng);
     let ask = member
         .group
@@ -402,7 +402,7 @@ fn only_parts_that_were_asked_for_and_may_leave_get_letters() {
         .unwrap();
     let answer = world.answer(&ask, &[&first, &second]).unwrap();
     let parts: Vec<_> = answer.letters.iter().map(|(part, _)| *part).collect();
-    assert_eq!(parts, [first.parcel.part]);
+    assert_eq!(parts, [first.key.part()]);
 }
 
 /// The agent refuses, and its file is as it was.
@@ -553,7 +553,7 @@ fn commits_and_letters_that_were_altered_or_misplaced_are_refused() {
     world.settle(&mut member, &[]);
     world.node.group.update(world.now).unwrap();
     let (first, second) = (world.seal(1), world.seal(2));
-    let wanted = vec![first.parcel.part, second.parcel.part];
+    let wanted = vec![first.key.part(), second.key.part()];
     let (now, rng) = (world.now, &mut world.rng);
     let ask = member
         .group

@@ -38,7 +38,7 @@ fn holds(folder: &Path, bytes: &[u8]) -> bool {
 
 /// The answer to a question for one part, on its way to `agent`.
 fn intercepted(world: &mut World, agent: &mut Agent, part: &Part) -> Answer {
-    let wanted = vec![part.parcel.part];
+    let wanted = vec![part.key.part()];
     let (now, rng) = (world.now, &mut world.rng);
     let ask = agent
         .group
@@ -70,7 +70,7 @@ fn the_whole_folder_of_a_later_epoch_opens_no_earlier_letter() {
     let after = stolen(world.folder.path());
     let mut thief = open_agent(&after.path().join("agent-1.group")).0;
     assert!(gives_nothing(&thief.take(&letter, &world.keys, world.now)));
-    assert!(!holds(after.path(), part.parcel.letter.key.expose()));
+    assert!(!holds(after.path(), part.key.key().expose()));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_letter_that_was_read_is_not_opened_by_the_folder_of_that_very_epoch() {
     let mut thief = open_agent(&copy.path().join("agent-1.group")).0;
     let taken = thief.take(&letter, &world.keys, world.now).unwrap();
     assert_eq!(taken.letters[0].1, Err(NoKey::AskAgain));
-    assert!(!holds(copy.path(), part.parcel.letter.key.expose()));
+    assert!(!holds(copy.path(), part.key.key().expose()));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_copied_node_writes_no_letter_and_makes_no_commit_that_is_taken_after_the_no
     world.node.group.update(world.now).unwrap();
     world.settle(&mut agent, &[]);
     let part = world.seal(1);
-    let wanted = vec![part.parcel.part];
+    let wanted = vec![part.key.part()];
     let (now, rng) = (world.now, &mut world.rng);
     let ask = agent
         .group
@@ -257,7 +257,7 @@ fn a_copied_node_writes_no_letter_and_makes_no_commit_that_is_taken_after_the_no
     let disk = StateFile::open(&copy.path().join("node.group")).unwrap();
     let (mut thief, origin) = HolderGroup::open(disk, pair(), &world.node.identity, now).unwrap();
     assert_eq!(origin, Origin::Found);
-    let parcels = [part.parcel.clone()];
+    let parcels = [part.key.clone()];
     let identity = &world.node.identity;
     let answer = thief
         .answer(&ask, &parcels, identity, &world.keys, now, &mut world.rng)
@@ -338,7 +338,7 @@ fn other_agents_other_institutions_and_gateways_open_nothing() {
     let (_, letter) = &answer.letters[0];
     std::fs::write(travelling.path().join("letter"), letter).unwrap();
     std::fs::write(travelling.path().join("body"), &part.body).unwrap();
-    assert!(!holds(travelling.path(), part.parcel.letter.key.expose()));
+    assert!(!holds(travelling.path(), part.key.key().expose()));
     assert!(!holds(travelling.path(), report(1).as_bytes()));
 }
 

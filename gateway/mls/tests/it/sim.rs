@@ -8,15 +8,16 @@
 use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use xinqiao_crypto::sm3;
-use xinqiao_dispatch::envelope;
+use xinqiao_dispatch::{
+    delivery::ReleasedKey,
+    envelope::{self, GroupPart},
+};
 use xinqiao_ledger::{ids::TimeMs, member::KeyRole, order::PartRef};
 use xinqiao_mls::{
     AgentGroup, Answer, Ask, Disk, EpochMark, Error, HolderGroup, Identity, Side, body,
-    holder::Parcel,
 };
 
-use crate::world::*;
+use crate::{released::released, world::*};
 
 /// A disk that keeps the promise of [`Disk`] and not more: when a write is cut short, either state is there.
 #[derive(Clone, Default)]
@@ -127,9 +128,8 @@ impl Sim {
         let aad = envelope::aad(&chain(), &part(number));
         let report = report(number);
         let (body, key) = body::seal(&mark, &aad, report.as_bytes(), &mut self.rng).unwrap();
-        let parcel = Parcel::new(part(number), key, sm3(&body));
-        self.parts
-            .insert(part(number), (agent, Part { body, parcel }));
+        let key = released(part(number), &body, GroupPart { key, mark });
+        self.parts.insert(part(number), (agent, Part { body, key }));
     }
 
     fn wanted(&self, agent: usize) -> Vec<PartRef> {
@@ -158,11 +158,11 @@ impl Sim {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Ask(index, ask) => {
-                let parcels: Vec<Parcel> = ask
+                let parcels: Vec<ReleasedKey> = ask
                     .letters
                     .iter()
                     .filter_map(|part| self.parts.get(part))
-                    .map(|(_, part)| part.parcel.clone())
+                    .map(|(_, part)| part.key.clone())
                     .collect();
                 let Machine {
                     identity, group, ..

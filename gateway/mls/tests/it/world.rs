@@ -9,8 +9,11 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
-use xinqiao_crypto::{DistinguishingId, KeyId, Open, SecretKey, sm3};
-use xinqiao_dispatch::envelope;
+use xinqiao_crypto::{DistinguishingId, KeyId, SecretKey, sm3};
+use xinqiao_dispatch::{
+    delivery::ReleasedKey,
+    envelope::{self, GroupPart},
+};
 use xinqiao_ledger::{
     ids::{ChainId, OrderId, TimeMs},
     member::KeyRole,
@@ -21,9 +24,11 @@ use xinqiao_mls::{
     Pair, Side, Signer, StateFile,
     agent::{NoKey, Taken},
     body,
-    holder::{Origin, Parcel},
+    holder::Origin,
     letter::Letter,
 };
+
+use crate::released::released;
 
 /// A moment of 2026.
 pub(crate) const NOW: TimeMs = 1_780_000_000_000;
@@ -73,7 +78,7 @@ pub(crate) fn identity(side: Side, org: &str, node: &str, rng: &mut StdRng) -> I
             node: node.parse().unwrap(),
             key: key.public().id(),
         },
-        key,
+        key: key.into(),
         chain: chain(),
         id: DistinguishingId::default(),
     }
@@ -102,7 +107,7 @@ pub(crate) fn part(number: u32) -> PartRef {
 /// A part that was sealed and recorded.
 pub(crate) struct Part {
     pub(crate) body: Vec<u8>,
-    pub(crate) parcel: Parcel,
+    pub(crate) key: ReleasedKey,
 }
 
 /// A data-holding node on a folder of its own.
@@ -195,24 +200,21 @@ impl World {
         let aad = envelope::aad(&chain(), &part(number));
         let report = report(number);
         let (body, key) = body::seal(&mark, &aad, report.as_bytes(), &mut self.rng).unwrap();
-        let digest = sm3(&body);
-        Part {
-            body,
-            parcel: Parcel::new(part(number), key, digest),
-        }
+        let key = released(part(number), &body, GroupPart { key, mark });
+        Part { body, key }
     }
 
     pub(crate) fn answer(&mut self, ask: &Ask, parts: &[&Part]) -> Result<Answer, Error> {
-        let parcels: Vec<Parcel> = parts.iter().map(|part| part.parcel.clone()).collect();
+        let keys: Vec<ReleasedKey> = parts.iter().map(|part| part.key.clone()).collect();
         let Node {
             identity, group, ..
         } = &mut self.node;
-        group.answer(ask, &parcels, identity, &self.keys, self.now, &mut self.rng)
+        group.answer(ask, &keys, identity, &self.keys, self.now, &mut self.rng)
     }
 
     /// One question of an agent and its answer, with nothing lost.
     pub(crate) fn call(&mut self, agent: &mut Agent, parts: &[&Part]) -> Taken {
-        let wanted = parts.iter().map(|part| part.parcel.part).collect();
+        let wanted = parts.iter().map(|part| part.key.part()).collect();
         let (now, rng) = (self.now, &mut self.rng);
         let ask = agent
             .group
@@ -239,7 +241,7 @@ impl World {
     pub(crate) fn deliver(&mut self, agent: &mut Agent, part: &Part) {
         let taken = self.settle(agent, &[part]);
         let letter = taken.letters[0].1.as_ref().unwrap();
-        assert_eq!(opened(part, letter).unwrap(), report_of(&part.parcel.part));
+        assert_eq!(opened(part, letter).unwrap(), report_of(&part.key.part()));
     }
 }
 
@@ -260,8 +262,8 @@ pub(crate) fn opened(part: &Part, letter: &Letter) -> Option<String> {
 }
 
 pub(crate) fn open(part: &Part, key: &ContentKey) -> Option<String> {
-    let aad = envelope::aad(&chain(), &part.parcel.part);
-    let report = key.open(&aad, &part.body).ok()?;
+    let aad = envelope::aad(&chain(), &part.key.part());
+    let report = body::open(key, &aad, &part.body).ok()?;
     String::from_utf8(report.to_vec()).ok()
 }
 

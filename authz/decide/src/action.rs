@@ -40,6 +40,8 @@ actions! {
     RegisterConsent = "consent.register";
     /// See a consent given to one's own institution.
     ReadConsent = "consent.read";
+    /// Be told when registered digests of subjects change that consent to one's own institution.
+    WatchSubjects = "subject.watch";
     /// Pause, resume or revoke a consent at its subject's wish.
     EndConsent = "consent.end";
     /// See one's own institution's entries in the access log.

@@ -4,7 +4,7 @@
 //! accepted is an attempt of that institution and goes on record (see [`crate::refusals`]); a caller
 //! without a registered certificate is nobody, and gets an answer alone.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tonic::{Request, Status, metadata::MetadataMap};
 use xinqiao_crypto::KeyId;
@@ -22,7 +22,7 @@ use xinqiao_rpc::{Fault, FaultView, PeerIdentity, Reason, Role, ledger_fault};
 use crate::{
     directory::LedgerDirectory,
     fault::passed_on,
-    node::Node,
+    node::{COMMIT_WAIT, Node, not_committed_yet},
     quota::Quota,
     refusals::{Attempt, Recorder},
 };
@@ -213,6 +213,37 @@ impl Gate {
         }
     }
 
+    /// The caller's certificate still counts.
+    pub(crate) async fn still(&self, door: &Door) -> Result<(), Status> {
+        let standing = self.auth.peer(&door.peer, &[Role::Agent]).await;
+        match standing.map_err(|error| error.fault().status())? {
+            Standing::Active => Ok(()),
+            _ => Err(denial_fault(&Denial::MemberFrozen(door.peer.org.clone())).status()),
+        }
+    }
+
+    /// The receipt of a transaction that the node does not take because it had the very same one before. Whoever
+    /// lost an answer hands it in again.
+    async fn handed_in_before(
+        &self,
+        tx: &Tx,
+        status: &Status,
+    ) -> Result<Option<wire::Receipt>, Refused> {
+        let id = &tx.meta().id;
+        let (wait, there) = match FaultView::from_status(status).reason {
+            // It is committed or waits for that.
+            Some(Reason::TxReplayed) => (COMMIT_WAIT, true),
+            // Either it was committed in time, or it never will be.
+            Some(Reason::TxExpired) => (Duration::ZERO, false),
+            _ => return Ok(None),
+        };
+        let receipt = self.node.receipt(id, wait).await;
+        match receipt.map_err(|status| passed_on("node", &status))? {
+            None if there => Err(not_committed_yet(id).into()),
+            receipt => Ok(receipt),
+        }
+    }
+
     /// Puts a transaction on the ledger. A refusal by its contracts is an error here; `Elsewhere` if it
     /// stands in the access log already.
     pub(crate) async fn submit(
@@ -222,7 +253,10 @@ impl Gate {
     ) -> Result<wire::Receipt, Refused> {
         let receipt = match self.node.submit(wire, tx.meta().id).await {
             Ok(receipt) => receipt,
-            Err(status) => return Err(not_taken(&status)),
+            Err(status) => match self.handed_in_before(tx, &status).await? {
+                Some(receipt) => receipt,
+                None => return Err(not_taken(&status)),
+            },
         };
         match Outcome::parse(&receipt.outcome) {
             Ok((_, Outcome::Applied(events))) => match refusal_in(&events) {

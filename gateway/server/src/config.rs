@@ -9,6 +9,8 @@ use xinqiao_ledger::{
 };
 use xinqiao_rpc::{Identity, Limits};
 
+use crate::turns::TurnLimits;
+
 /// Where a process listens, and whose it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -49,8 +51,8 @@ pub struct Quotas {
 }
 
 impl Default for Quotas {
-    /// A query of two parts takes about six calls: room for 800 such queries a second of one
-    /// institution, and 400 of one user.
+    /// A query of two parts takes about six calls, and eight where delivery groups are in force: room for 600
+    /// such queries a second of one institution, and 300 of one user.
     fn default() -> Self {
         Self {
             institution: Rate::new(5_000, 10_000),
@@ -70,8 +72,11 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// The region's own node.
     pub node: Endpoint,
-    /// The data-holding nodes behind this gateway, by the source that they serve.
-    pub holders: BTreeMap<SourceId, Endpoint>,
+    /// The data-holding nodes behind this gateway, by the source that they serve; those of one source in
+    /// the order of their numbers, 1 to [`MAX_NODES`].
+    ///
+    /// [`MAX_NODES`]: xinqiao_dispatch::turn::MAX_NODES
+    pub holders: BTreeMap<SourceId, Vec<Endpoint>>,
     /// What everyone starts from: chain id and distinguishing id.
     pub genesis: Arc<Genesis>,
     /// Signs the refusals that it records; registered for [`GatewayConfig::org`] as a gateway key.
@@ -80,6 +85,8 @@ pub struct GatewayConfig {
     pub policy: Option<String>,
     /// Quotas.
     pub quotas: Quotas,
+    /// How many orders are put on the ledger at once, and wait for that.
+    pub turns: TurnLimits,
     /// Transport limits.
     pub limits: Limits,
 }

@@ -7,10 +7,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 use xinqiao_ledger::{
-    ids::{OrderId, OrgId},
+    ids::{OrderId, OrgId, SourceId},
     order::PartRef,
     wire::{self, delivery_service_server::DeliveryService},
 };
@@ -22,7 +22,7 @@ use crate::{
     feed::Feed,
     node::Node,
     orders::{remaining, source_of},
-    relay::Relay,
+    relay::{Relay, Way, question},
 };
 
 /// How long an order that another region has is waited for to appear here.
@@ -53,6 +53,15 @@ impl Deliveries {
         tokio::time::timeout(wait.min(CATCH_UP), appears)
             .await
             .unwrap_or_else(|_| Err(Fault::new(Reason::OrderNotFound).status()))
+    }
+
+    /// The way to a source whose data-holding node stands behind this very gateway.
+    fn own_way(&self, source: &SourceId) -> Result<Way<'_>, Status> {
+        self.relay.own_holder(source).ok_or_else(|| {
+            Fault::new(Reason::SourceUnknown)
+                .because(format!("{source} is not served here"))
+                .status()
+        })
     }
 
     /// The asking gateway is the one that serves the institution.
@@ -95,15 +104,30 @@ impl DeliveryService for Deliveries {
         let wait = Duration::from_millis(request.wait_ms.into());
         let state = self.order(part.order, wait).await?;
         self.addressee(&asking, &state.institution).await?;
-        let source = source_of(&state, part)?;
-        let way = self.relay.own_holder(&source).ok_or_else(|| {
-            Fault::new(Reason::SourceUnknown)
-                .because(format!("{source} is not served here"))
-                .status()
-        })?;
+        let way = self.own_way(&source_of(&state, part)?)?;
         let wait = wait.min(remaining(state.deadline_ms));
         let pieces = self.relay.pieces(&way, part, wait).await?;
         tracing::debug!(%asking, order = %part.order, part = part.part, "relaying");
-        Ok(Response::new(pieces.boxed()))
+        Ok(Response::new(pieces))
+    }
+
+    async fn relay_group(
+        &self,
+        request: Request<wire::RelayGroupRequest>,
+    ) -> Result<Response<wire::RelayGroupResponse>, Status> {
+        let asking = self.gate.process(&request, &[Role::Gateway]).await?;
+        let wire::RelayGroupRequest {
+            order,
+            part,
+            holder_node,
+            ask,
+        } = request.into_inner();
+        let (part, question) = question(&order, part, &holder_node, ask.as_ref())
+            .map_err(|fault| ledger_fault::malformed(&fault).status())?;
+        let state = self.order(part.order, CATCH_UP).await?;
+        self.addressee(&asking, &state.institution).await?;
+        let way = self.own_way(&source_of(&state, part)?)?;
+        let answer = Some(self.relay.group(&way, part, question).await?);
+        Ok(Response::new(wire::RelayGroupResponse { answer }))
     }
 }

@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use xinqiao_ledger::{
     action::Action,
     block::Header,
-    ids::{Height, OrderId, TimeMs},
+    ids::{Height, OrderId, Subject, TimeMs},
     tx::Tx,
     wire,
 };
@@ -50,6 +50,17 @@ struct Waiter {
     deadline: Option<TimeMs>,
 }
 
+/// A block, as far as watchers of subjects care.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    pub(crate) height: Height,
+    /// Subjects a digest of whom it may have changed; none for any, as blocks before it were not seen.
+    pub(crate) subjects: Option<Vec<Subject>>,
+}
+
+/// Blocks that a watcher of subjects may be behind before it looks at all of them.
+const BEHIND: usize = 1_024;
+
 /// The subscription.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -57,6 +68,7 @@ pub(crate) struct Feed {
     directory: Arc<LedgerDirectory>,
     tip: watch::Sender<Tip>,
     waiting: Mutex<Waiting>,
+    touched: broadcast::Sender<Arc<Touched>>,
 }
 
 /// One order followed by one caller; dropping it ends that.
@@ -112,11 +124,19 @@ impl Feed {
             directory,
             tip: watch::Sender::new(Tip::default()),
             waiting: Mutex::default(),
+            touched: broadcast::Sender::new(BEHIND),
         }
     }
 
     pub(crate) fn tip(&self) -> Tip {
         *self.tip.borrow()
+    }
+
+    /// Blocks from now on. Whoever is told of [`RecvError::Lagged`] has missed some.
+    ///
+    /// [`RecvError::Lagged`]: broadcast::error::RecvError::Lagged
+    pub(crate) fn touched(&self) -> broadcast::Receiver<Arc<Touched>> {
+        self.touched.subscribe()
     }
 
     /// Follows an order, which need not exist yet.
@@ -175,6 +195,10 @@ impl Feed {
         // Whatever happened while we were away is looked up anew.
         self.directory.changed();
         self.wake_all();
+        let _ = self.touched.send(Arc::new(Touched {
+            height: tip.height,
+            subjects: None,
+        }));
         fitness.set(true).await;
         let following = async {
             while let Some(answer) = blocks.message().await.map_err(said)? {
@@ -199,11 +223,13 @@ impl Feed {
         let header = Header::parse(&block.header).map_err(|fault| fault.to_string())?;
         let mut touched = Vec::new();
         let mut directory = false;
+        let mut subjects = Vec::new();
         for encoded in &block.transactions {
             let tx = Tx::parse(encoded).map_err(|fault| fault.to_string())?;
             match subject_of(&tx) {
                 Touches::Order(order) => touched.push(order),
                 Touches::Directory => directory = true,
+                Touches::Subjects => subjects.extend(subjects_of(&tx)),
                 Touches::Neither => {}
             }
         }
@@ -214,6 +240,11 @@ impl Feed {
             height: header.height,
             time: header.time,
         });
+        // Nobody watches, if nobody receives it.
+        let _ = self.touched.send(Arc::new(Touched {
+            height: header.height,
+            subjects: Some(subjects),
+        }));
         let waiting = self.waiting();
         let due = waiting
             .deadlines
@@ -248,6 +279,8 @@ fn well(status: &wire::GetStatusResponse) -> Result<(), String> {
 enum Touches {
     Order(OrderId),
     Directory,
+    /// Digests of subjects.
+    Subjects,
     Neither,
 }
 
@@ -275,10 +308,10 @@ fn subject_of(tx: &Tx) -> Touches {
         | Action::RetireSource(_)
         // A vote may carry a change of members, of the catalogue or of the limits.
         | Action::Vote { .. } => Touches::Directory,
+        Action::RegisterDigests(_) | Action::WithdrawDigests { .. } => Touches::Subjects,
         Action::OpenUser(_)
         | Action::CloseUser(_)
-        | Action::RegisterDigests(_)
-        | Action::WithdrawDigests { .. }
+        | Action::SetSealScheme(_)
         | Action::BindSubjectKey { .. }
         | Action::RequestConsent { .. }
         | Action::GrantConsent { .. }
@@ -291,5 +324,14 @@ fn subject_of(tx: &Tx) -> Touches {
         | Action::WithdrawProposal(_)
         | Action::RotateValidator { .. }
         | Action::ReportEquivocation(_) => Touches::Neither,
+    }
+}
+
+/// The subjects that a transaction registers or withdraws digests of.
+fn subjects_of(tx: &Tx) -> Vec<Subject> {
+    match tx.action() {
+        Action::RegisterDigests(batch) => batch.entries.iter().map(|one| one.subject).collect(),
+        Action::WithdrawDigests { subjects, .. } => subjects.clone(),
+        _ => Vec::new(),
     }
 }

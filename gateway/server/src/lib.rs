@@ -7,7 +7,7 @@
 //!                ▼                                                      ▼            ▼
 //!             refusals ──── RecordRefusal ────────────────────▶ node   feed ◀── blocks
 //!                                                                       │
-//!   agent ◀── ciphertext ── relay ◀── own holder, or the operator's gateway (delivery)
+//!   agent ◀── ciphertext ── relay ◀── one of the own holders, or the operator's gateway (delivery)
 //! ```
 //!
 //! It holds no copy of the ledger and no report: it asks the region's node over gRPC, and what it relays
@@ -20,11 +20,15 @@ mod delivery;
 mod directory;
 mod fault;
 mod feed;
+mod holders;
 mod node;
 mod orders;
+mod queue;
 mod quota;
 mod refusals;
 mod relay;
+mod subjects;
+mod turns;
 
 use std::{
     collections::HashMap,
@@ -37,10 +41,14 @@ use xinqiao_identity::{Authenticator, Policy, SystemClock};
 use xinqiao_ledger::wire::{
     consent_service_server::ConsentServiceServer, delivery_service_server::DeliveryServiceServer,
     directory_service_server::DirectoryServiceServer, order_service_server::OrderServiceServer,
+    subject_service_server::SubjectServiceServer,
 };
 use xinqiao_rpc::{ServerBuilder, limited, serve, tls};
 
+use holders::Holders;
+
 pub use config::{Endpoint, GatewayConfig, Quotas, Rate};
+pub use turns::TurnLimits;
 
 /// Why a gateway cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +150,9 @@ impl Gateway {
             own: config.org,
             identity: config.identity.clone(),
             limits: config.limits.clone(),
-            holders: config.holders,
+            holders: (config.holders.into_iter())
+                .map(|(source, nodes)| (source, Holders::new(nodes)))
+                .collect(),
             directory,
             channels: Mutex::new(HashMap::new()),
         });
@@ -155,6 +165,13 @@ impl Gateway {
                 feed: feed.clone(),
                 relay: relay.clone(),
                 node: node.clone(),
+                queue: Arc::new(queue::Queue::new(config.turns)),
+            })))
+            .add_service(limited!(SubjectServiceServer::new(subjects::Subjects {
+                gate: gate.clone(),
+                feed: feed.clone(),
+                node: node.clone(),
+                watches: subjects::Watches::default(),
             })))
             .add_service(limited!(ConsentServiceServer::new(consents::Consents {
                 gate: gate.clone(),

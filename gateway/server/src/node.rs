@@ -81,12 +81,23 @@ impl Node {
         request.set_timeout(COMMIT_WAIT + ASK);
         let mut client = limited!(SubmissionServiceClient::new(self.channel.clone()));
         let answer = client.submit_transaction(request).await?.into_inner();
-        answer.receipt.ok_or_else(|| {
-            Fault::new(Reason::Deadline)
-                .because("the transaction was taken and is not committed yet")
-                .with("tx_id", id)
-                .status()
-        })
+        answer.receipt.ok_or_else(|| not_committed_yet(&id))
+    }
+
+    /// The receipt of a transaction that was handed in before, waited for if it is not committed yet; none if
+    /// there is no such transaction.
+    pub(crate) async fn receipt(
+        &self,
+        id: &TxId,
+        wait: Duration,
+    ) -> Result<Option<wire::Receipt>, Status> {
+        let mut request = Request::new(wire::GetReceiptRequest {
+            tx_id: id.to_vec(),
+            wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+        });
+        request.set_timeout(wait + ASK);
+        let answer = present(self.ledger().get_receipt(request).await)?;
+        Ok(answer.and_then(|answer| answer.receipt))
     }
 
     pub(crate) async fn order(&self, order: &OrderId) -> Result<Option<wire::OrderState>, Status> {
@@ -122,6 +133,21 @@ impl Node {
         Ok(self.state().list_grants(request).await?.into_inner().grants)
     }
 
+    /// Digests that changed above a height, and who consents. At most 1,000 subjects.
+    pub(crate) async fn digests(
+        &self,
+        subjects: impl Iterator<Item = &Subject>,
+        grantee: &OrgId,
+        after: Height,
+    ) -> Result<wire::ListDigestsResponse, Status> {
+        let request = ask(wire::ListDigestsRequest {
+            subjects: subjects.map(|subject| subject.to_vec()).collect(),
+            grantee: grantee.to_string(),
+            after_height: after,
+        });
+        Ok(self.state().list_digests(request).await?.into_inner())
+    }
+
     pub(crate) async fn members(&self) -> Result<Vec<wire::MemberState>, Status> {
         let request = ask(wire::ListMembersRequest {});
         Ok(self
@@ -153,12 +179,20 @@ impl Node {
     }
 }
 
+/// A transaction that the node has and no block yet.
+pub(crate) fn not_committed_yet(id: &TxId) -> Status {
+    Fault::new(Reason::Deadline)
+        .because("the transaction was taken and is not committed yet")
+        .with("tx_id", id)
+        .status()
+}
+
 /// "There is none" is an answer, not a failure.
 fn present<T>(answer: Result<tonic::Response<T>, Status>) -> Result<Option<T>, Status> {
     match answer {
         Ok(answer) => Ok(Some(answer.into_inner())),
         Err(status) => match FaultView::from_status(&status).reason {
-            Some(Reason::OrderNotFound) => Ok(None),
+            Some(Reason::OrderNotFound | Reason::TxNotFound) => Ok(None),
             _ => Err(status),
         },
     }

@@ -22,8 +22,9 @@ use crate::{
     fault::{is_transient, passed_on},
     feed::{Feed, Following},
     node::Node,
+    queue::Queue,
     refusals::Attempt,
-    relay::Relay,
+    relay::{Relay, question},
 };
 
 /// How long a part is waited for beyond the order's deadline: the ledger notes a missed deadline in the
@@ -43,6 +44,7 @@ pub(crate) struct Orders {
     pub(crate) feed: Arc<Feed>,
     pub(crate) relay: Arc<Relay>,
     pub(crate) node: Node,
+    pub(crate) queue: Arc<Queue>,
 }
 
 /// What is known of a call while it is decided on, for the record of a refusal.
@@ -100,6 +102,9 @@ impl Orders {
         self.gate.own_signer(door, &tx).await?;
         let purpose = order.purpose.as_str();
         let permit = (self.gate).permit(user, Ask::PlaceOrder, Some(purpose), None)?;
+        // That it has to come again is no refusal of the query: nothing was decided.
+        let turn = self.queue.turn(&door.org, request.of_job).await;
+        let _turn = turn.map_err(Fault::status)?;
         self.placed(&permit, &tx, request.transaction.unwrap_or_default())
             .await
     }
@@ -203,11 +208,14 @@ impl Orders {
         let way = self.relay.way(&source).await?;
         tracing::debug!(institution = permit.org(), order = %part.order, part = part.part, ?way, "fetching");
         let wait = remaining(state.deadline_ms);
-        let give_up = tokio::time::sleep(wait);
+        let until = tokio::time::Instant::now() + wait;
+        let give_up = tokio::time::sleep_until(until);
         tokio::pin!(give_up);
         let relayed = async {
             loop {
-                match self.relay.pieces(&way, part, wait).await {
+                // Each try may take what is left.
+                let left = until.saturating_duration_since(tokio::time::Instant::now());
+                match self.relay.pieces(&way, part, left).await {
                     // That a part is closed is said by our own node alone; the asked one may be ahead.
                     Err(status) if is_transient(&status) || says_closed(&status) => {
                         tokio::time::sleep(RELAY_AGAIN).await;
@@ -231,8 +239,37 @@ impl Orders {
             piece.map(|piece| wire::FetchPartResponse {
                 chunk: piece.chunk,
                 receipt: piece.receipt,
+                holder: piece.holder,
             })
         }))
+    }
+
+    async fn ask_a_group(
+        &self,
+        door: &Door,
+        trail: &mut Trail,
+        metadata: &MetadataMap,
+        request: wire::AskGroupRequest,
+    ) -> Result<wire::AskGroupResponse, Refused> {
+        let user = trail.user.insert(self.gate.user(door, metadata).await?);
+        let wire::AskGroupRequest {
+            order,
+            part,
+            holder_node,
+            ask,
+        } = request;
+        let (part, question) =
+            question(&order, part, &holder_node, ask.as_ref()).map_err(malformed)?;
+        let state = self.existing(&part.order).await?;
+        trail.attempt = attempt_of(&state);
+        let owner = Some(state.institution.as_str());
+        let permit = self.gate.permit(user, Ask::FetchDelivery, None, owner)?;
+        let source = source_of(&state, part)?;
+        open(&state, part)?;
+        let way = self.relay.way(&source).await?;
+        tracing::debug!(institution = permit.org(), order = %part.order, part = part.part, ?way, "asking a delivery group");
+        let answer = Some(self.relay.group(&way, part, question).await?);
+        Ok(wire::AskGroupResponse { answer })
     }
 
     async fn existing(&self, order: &OrderId) -> Result<wire::OrderState, Refused> {
@@ -408,6 +445,13 @@ impl OrderService for Orders {
         request: Request<wire::FetchPartRequest>,
     ) -> Result<Response<Self::FetchPartStream>, Status> {
         handled!(self, request, fetch, &)
+    }
+
+    async fn ask_group(
+        &self,
+        request: Request<wire::AskGroupRequest>,
+    ) -> Result<Response<wire::AskGroupResponse>, Status> {
+        handled!(self, request, ask_a_group,)
     }
 
     async fn submit_order_change(

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument;
 use xinqiao_crypto::{DistinguishingId, SecretKey};
 use xinqiao_ledger::{
-    ids::{ChainId, GrantId, ItemCode, OrgId, Subject, UserId},
+    ids::{ChainId, GrantId, ItemCode, OrgId, Subject, TxId, UserId},
     order::PlaceOrder,
     outcome::Outcome,
     tx::{Tx, id_of},
@@ -190,29 +190,48 @@ impl Recorder {
         false
     }
 
+    /// Hands the record in, again and again with the same bytes, so that one refusal has one record. Other
+    /// bytes are signed only when the node says that the first ones never take effect.
     async fn write(&self, refusal: wire::RecordRefusal) {
         let give_up = Instant::now() + PERSISTENCE;
         let mut pause = Duration::from_millis(50);
+        let mut signed = None;
         loop {
-            match self.try_write(refusal.clone()).await {
-                Ok(()) => return,
-                Err(why) if Instant::now() + pause > give_up => {
-                    tracing::error!(%why, reason = refusal.reason, institution = refusal.institution, "a refusal could not be recorded");
-                    return;
-                }
-                Err(why) => tracing::warn!(%why, "recording a refusal again"),
+            let why = match self.signed(&mut signed, &refusal).await {
+                Ok((tx, id)) => match self.try_write(tx, id).await {
+                    Ok(()) => return,
+                    Err(why) => {
+                        if why.is_void {
+                            signed = None;
+                        }
+                        why.text
+                    }
+                },
+                Err(why) => why,
+            };
+            if Instant::now() + pause > give_up {
+                tracing::error!(%why, reason = refusal.reason, institution = refusal.institution, "a refusal could not be recorded");
+                return;
             }
+            tracing::warn!(%why, "recording a refusal again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
 
-    async fn try_write(&self, refusal: wire::RecordRefusal) -> Result<(), String> {
+    async fn signed(
+        &self,
+        before: &mut Option<(wire::Transaction, TxId)>,
+        refusal: &wire::RecordRefusal,
+    ) -> Result<(wire::Transaction, TxId), String> {
+        if let Some(signed) = before {
+            return Ok(signed.clone());
+        }
         let snapshot = self.directory.snapshot().await;
         let snapshot = snapshot.map_err(|status| FaultView::from_status(&status).to_string())?;
         let window = snapshot.max_expiry_window.min(EXPIRY_BLOCKS);
         let tx = Tx::sign(
-            wire::tx_body::Action::RecordRefusal(refusal),
+            wire::tx_body::Action::RecordRefusal(refusal.clone()),
             &self.signer.chain,
             self.feed.tip().height + window,
             &self.signer.key,
@@ -220,18 +239,40 @@ impl Recorder {
             &mut rand::rng(),
         );
         let id = id_of(&self.signer.chain, &self.signer.key.public().id(), &tx.body);
-        let receipt = self
-            .node
-            .submit(tx, id)
-            .await
-            .map_err(|status| FaultView::from_status(&status).to_string())?;
+        Ok(before.insert((tx, id)).clone())
+    }
+
+    async fn try_write(&self, tx: wire::Transaction, id: TxId) -> Result<(), NotWritten> {
+        let receipt = match self.node.submit(tx, id).await {
+            Ok(receipt) => receipt,
+            Err(status) => {
+                let view = FaultView::from_status(&status);
+                let void = [Reason::TxExpired, Reason::TxExpiryTooFar];
+                return Err(NotWritten {
+                    is_void: view.reason.is_some_and(|reason| void.contains(&reason)),
+                    text: view.to_string(),
+                });
+            }
+        };
+        // What the ledger refused once, it refuses again: the next try is another transaction.
+        let refused = |text| NotWritten {
+            is_void: true,
+            text,
+        };
         match Outcome::parse(&receipt.outcome) {
             Ok((_, Outcome::Applied(_))) => Ok(()),
-            Ok((_, Outcome::Rejected { reason, subject })) => Err(format!(
+            Ok((_, Outcome::Rejected { reason, subject })) => Err(refused(format!(
                 "the ledger refused the record: {} {subject}",
                 reason.code()
-            )),
-            Err(fault) => Err(fault.to_string()),
+            ))),
+            Err(fault) => Err(refused(fault.to_string())),
         }
     }
+}
+
+/// A record that is not on the ledger, as far as is known.
+struct NotWritten {
+    /// Whether these bytes never take effect.
+    is_void: bool,
+    text: String,
 }

@@ -1,7 +1,11 @@
 //! Requests of the bank's application, checked field by field. Every field that breaks a rule is named
 //! in one answer; what was written in it is not repeated.
 
+mod many;
+
 use std::time::Duration;
+
+pub(crate) use many::{EntryAsk, JobAsk, portfolio};
 
 use tonic::metadata::MetadataMap;
 use xinqiao_ledger::{
@@ -27,6 +31,9 @@ const DEFAULT_DEADLINE_MS: u32 = 10_000;
 /// The most bytes of a user's name.
 const MAX_USER: usize = 64;
 
+/// The most characters of a request's or job's name.
+const MAX_NAME: usize = 64;
+
 /// A query that is well formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ask {
@@ -39,6 +46,8 @@ pub(crate) struct Ask {
     pub(crate) branch: Branch,
     pub(crate) deadline_ms: u32,
     pub(crate) with_catalogue: bool,
+    /// Names the request; none if it need not be repeatable.
+    pub(crate) request_id: Option<String>,
 }
 
 /// A request for consent that is well formed.
@@ -76,6 +85,10 @@ impl Violations {
     }
 
     fn uscc(&mut self, text: &str) -> Option<Uscc> {
+        self.uscc_of("uscc", text)
+    }
+
+    fn uscc_of(&mut self, field: &str, text: &str) -> Option<Uscc> {
         text.parse::<Uscc>()
             .map_err(|error| {
                 let reason = match error {
@@ -83,7 +96,7 @@ impl Violations {
                     UsccError::Alphabet { .. } => Reason::UsccAlphabet,
                     UsccError::CheckCharacter { .. } => Reason::UsccCheckCharacter,
                 };
-                self.add("uscc", reason, error.to_string());
+                self.add(field, reason, error.to_string());
             })
             .ok()
     }
@@ -134,6 +147,24 @@ impl Violations {
         String::new()
     }
 
+    /// A name that an application gives to a request or job.
+    fn name(&mut self, field: &str, value: &str) -> Option<String> {
+        let problem = if value.is_empty() {
+            return None;
+        } else if value.len() > MAX_NAME {
+            Problem::TooLong {
+                max: MAX_NAME,
+                got: value.len(),
+            }
+        } else if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Problem::Format("visible ASCII characters")
+        } else {
+            return Some(value.to_owned());
+        };
+        self.malformed::<()>(Err(Malformed::new(field, problem)));
+        None
+    }
+
     fn range(&mut self, field: &str, got: u32, min: u32, max: u32) -> u32 {
         if !(min..=max).contains(&got) {
             let problem = Problem::Range {
@@ -160,6 +191,7 @@ impl Ask {
             0 => DEFAULT_DEADLINE_MS,
             given => wrong.range("deadline_ms", given, DEADLINE_MS.0, DEADLINE_MS.1),
         };
+        let request_id = wrong.name("request_id", &request.request_id);
         match (wrong.0, uscc, purpose, grant, branch) {
             (None, Some(uscc), Some(purpose), Some(grant), Some(branch)) => Ok(Self {
                 uscc,
@@ -170,6 +202,7 @@ impl Ask {
                 branch,
                 deadline_ms,
                 with_catalogue: request.with_catalogue,
+                request_id,
             }),
             (fault, ..) => Err(fault.unwrap_or_else(|| Fault::new(Reason::FieldRequired))),
         }
@@ -210,6 +243,16 @@ impl GrantAsk {
             (fault, _) => Err(fault.unwrap_or_else(|| Fault::new(Reason::FieldRequired))),
         }
     }
+}
+
+/// The name of a job that is asked for.
+pub(crate) fn job_id(text: &str) -> Result<String, Fault> {
+    let mut wrong = Violations::default();
+    let name = wrong.name("job_id", text);
+    name.ok_or_else(|| {
+        let missing = || Fault::field("job_id", Reason::FieldRequired, "must be given");
+        wrong.0.unwrap_or_else(missing)
+    })
 }
 
 /// A code of an enterprise.
@@ -253,6 +296,7 @@ mod tests {
             deadline_ms: 0,
             branch: String::new(),
             with_catalogue: false,
+            request_id: String::new(),
         }
     }
 
@@ -305,6 +349,14 @@ mod tests {
         check(|r| r.user = "u".repeat(65), "user", R::FieldTooLong);
         check(|r| r.branch = "b".repeat(65), "branch", R::FieldTooLong);
         check(|r| r.branch = r.uscc.clone(), "branch", R::UsccExposed);
+        check(
+            |r| r.request_id = "n".repeat(65),
+            "request_id",
+            R::FieldTooLong,
+        );
+        for id in ["a b", "a\n", "编号"] {
+            check(|r| r.request_id = id.into(), "request_id", R::FieldFormat);
+        }
         check(|r| r.deadline_ms = 99, "deadline_ms", R::FieldRange);
         check(|r| r.deadline_ms = 86_400_001, "deadline_ms", R::FieldRange);
     }

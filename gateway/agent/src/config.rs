@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -10,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use xinqiao_crypto::SecretKey;
 use xinqiao_dispatch::pseudonym::UserKey;
 use xinqiao_identity::TokenKey;
-use xinqiao_ledger::{catalogue::Catalogue, genesis::Genesis, ids::OrgId, item::PseudonymKey};
+use xinqiao_ledger::{
+    catalogue::Catalogue, genesis::Genesis, group::NodeName, ids::OrgId, item::PseudonymKey,
+};
 use xinqiao_rpc::{Identity, Limits};
 
 /// What one user of the institution may do.
@@ -40,6 +43,12 @@ impl UserAccess {
 pub struct AgentConfig {
     /// The institution.
     pub org: OrgId,
+    /// Which of the institution's machines this is, for delivery groups; none: a name of its certificate. No
+    /// two machines have one name.
+    pub node: Option<NodeName>,
+    /// Where its seats in delivery groups are kept; made if it is missing. Keys lie there: no copies, no
+    /// backups. What is lost is made good by itself.
+    pub group_dir: PathBuf,
     /// Its certificate, of role `agent`.
     pub identity: Identity,
     /// Where its applications reach it: a loopback address.
@@ -67,8 +76,47 @@ pub struct AgentConfig {
     pub other_users: Option<UserAccess>,
     /// The user in whose name catalogue and grants are handled.
     pub service_user: String,
+    /// Where orders, answers and jobs are kept that must outlast the agent; made if it is missing. What is in it
+    /// is encrypted under the encryption key.
+    pub state_dir: PathBuf,
+    /// How many jobs, and how much at once.
+    pub jobs: JobLimits,
     /// Transport limits.
     pub limits: Limits,
+}
+
+/// How many jobs an agent has, and how much it does at once for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLimits {
+    /// Queries of all jobs that go side by side.
+    pub concurrency: u32,
+    /// Jobs in all, those that have ended too. At most 1,000.
+    pub jobs: usize,
+    /// Jobs of one user that have not ended.
+    pub open_of_user: usize,
+    /// For how many days a job is kept after its end.
+    pub keep_days: u32,
+    /// Bytes of reports in the state folder. When they are reached, jobs wait.
+    pub state_bytes: u64,
+}
+
+impl JobLimits {
+    /// How long a job is kept after its end, in milliseconds.
+    pub(crate) fn keep_ms(&self) -> u64 {
+        u64::from(self.keep_days) * 86_400_000
+    }
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            jobs: 256,
+            open_of_user: 8,
+            keep_days: 7,
+            state_bytes: 8 << 30,
+        }
+    }
 }
 
 impl std::fmt::Debug for AgentConfig {

@@ -13,19 +13,21 @@ use tokio::{
 };
 use tonic::Status;
 use tracing::Instrument;
-use xinqiao_crypto::SecretKey;
+use xinqiao_crypto::{KeyId, SecretKey};
 use xinqiao_dispatch::{
-    opening::{self, Recorded},
+    opening::{self, Broken, Recorded},
     query::{Effect, Input, Placed, Query, Report},
 };
 use xinqiao_ledger::{
-    order::{MAX_SEALED, OrderPart, PartIndex, PartRef},
+    order::{MAX_SEALED, OrderPart, PartIndex, PartRef, Sealing, Verdict},
     wire::{self, PartStatus},
 };
+use xinqiao_mls::{body, letter::Letter, sealing::Opener};
 use xinqiao_rpc::{Fault, FaultView, Reason};
 
 use crate::{
     gateway::{Acting, HomeGateway, passed_on, unproven},
+    groups::{Groups, Holder, misnamed},
     verdicts::Verdicts,
 };
 
@@ -44,17 +46,21 @@ const INBOX: usize = 128;
 pub(crate) struct Fetching {
     pub(crate) gateway: Arc<HomeGateway>,
     pub(crate) key: Arc<SecretKey>,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) verdicts: Verdicts,
 }
 
 impl Fetching {
     /// Fetches, opens and verifies what an order brings until every part is settled or the time is over.
+    /// Verdicts go to `held` if it is given, and otherwise to the ledger at once: a part is not delivered again
+    /// once it is confirmed, so whoever keeps the report records them after that.
     pub(crate) async fn run(
         &self,
         acting: &Acting,
         placed: Placed,
         placed_at: Instant,
         until: Instant,
+        mut held: Option<&mut Vec<(PartRef, Verdict)>>,
     ) -> Report {
         // Dropping the set ends whatever is still under way, also when the application hangs up.
         let mut tasks = JoinSet::new();
@@ -77,6 +83,7 @@ impl Fetching {
                         let fetch = Fetch {
                             gateway: self.gateway.clone(),
                             key: self.key.clone(),
+                            groups: self.groups.clone(),
                             acting: acting.clone(),
                             part: PartRef {
                                 order: query.placed().order,
@@ -99,9 +106,10 @@ impl Fetching {
                             fetch.abort();
                         }
                     }
-                    Effect::Confirm { part, verdict } => {
-                        self.verdicts.record(acting.clone(), part, verdict).await;
-                    }
+                    Effect::Confirm { part, verdict } => match &mut held {
+                        Some(held) => held.push((part, verdict)),
+                        None => self.verdicts.record(acting.clone(), part, verdict).await,
+                    },
                     Effect::Answer => return query.into_report(),
                 }
             }
@@ -121,6 +129,7 @@ impl Fetching {
 struct Fetch {
     gateway: Arc<HomeGateway>,
     key: Arc<SecretKey>,
+    groups: Arc<Groups>,
     acting: Acting,
     part: PartRef,
     fixed: OrderPart,
@@ -131,15 +140,25 @@ struct Fetch {
 impl Fetch {
     async fn run(self) -> Input {
         let part = self.part.part;
-        let (recorded, sealed) = match self.sealed().await {
-            Ok(sealed) => sealed,
+        let (fetched, letter) = match self.fetched().await {
+            Ok(fetched) => fetched,
             Err(status) => return failed(part, &status),
         };
         let placed_at = self.placed_at;
         // Decryption and hashing of megabytes must not hold up the other calls.
         let opening = tokio::task::spawn_blocking(move || {
+            let Fetched {
+                recorded, sealed, ..
+            } = &fetched;
+            let key = match &letter {
+                None => Opener::Envelope(&self.key),
+                Some(letter) => {
+                    fits(recorded, sealed, letter)?;
+                    Opener::Group(&letter.key)
+                }
+            };
             let chain = &self.gateway.chain;
-            opening::open(&*self.key, chain, &self.fixed, &recorded, &sealed)
+            opening::open(&key, chain, &self.fixed, recorded, sealed)
         });
         let opened = opening.await;
         let elapsed_us = u64::try_from(placed_at.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -164,8 +183,25 @@ impl Fetch {
         }
     }
 
-    /// The envelope, and the proof that its delivery is on the ledger.
-    async fn sealed(&self) -> Result<(Recorded, Vec<u8>), Status> {
+    /// The sealed part, and its letter where it is the body of a delivery group.
+    async fn fetched(&self) -> Result<(Fetched, Option<Letter>), Status> {
+        let fetched = self.sealed().await?;
+        let letter = match fetched.recorded.delivery().sealing {
+            Sealing::Envelope => None,
+            Sealing::Group(_) => {
+                let holder = Holder::named(fetched.holder.as_ref(), fetched.signer)
+                    .map_err(|fault| misnamed(&fault))?;
+                let letter = self
+                    .groups
+                    .letter(&self.acting, &holder, self.part, self.until);
+                Some(letter.await?)
+            }
+        };
+        Ok((fetched, letter))
+    }
+
+    /// The sealed part, and the proof that its delivery is on the ledger.
+    async fn sealed(&self) -> Result<Fetched, Status> {
         let message = wire::FetchPartRequest {
             order: self.part.order.to_vec(),
             part: u32::from(self.part.part),
@@ -176,6 +212,7 @@ impl Fetch {
         let mut pieces = answer.map_err(|status| passed_on(&status))?.into_inner();
         let mut sealed = Vec::new();
         let mut receipt = None;
+        let mut holder = None;
         while let Some(piece) = pieces
             .message()
             .await
@@ -188,12 +225,46 @@ impl Fetch {
             }
             sealed.extend_from_slice(&piece.chunk);
             receipt = piece.receipt.or(receipt);
+            holder = piece.holder.or(holder);
         }
         let proven = self.gateway.proven(&self.acting, receipt.as_ref()).await?;
         let recorded =
             opening::recorded(&proven, self.part).map_err(|error| unproven(&error.to_string()))?;
-        Ok((recorded, sealed))
+        Ok(Fetched {
+            recorded,
+            sealed,
+            holder,
+            signer: proven.tx().meta().signer,
+        })
     }
+}
+
+/// A part as it came.
+struct Fetched {
+    recorded: Recorded,
+    sealed: Vec<u8>,
+    /// Who delivered it, as the gateway says.
+    holder: Option<wire::HolderNode>,
+    /// The key that recorded it, as the ledger says.
+    signer: KeyId,
+}
+
+/// Whether body, letter and record are of one another. The letter is the node's own word, and the record is
+/// its own, too: where they differ, the node contradicts itself.
+fn fits(recorded: &Recorded, sealed: &[u8], letter: &Letter) -> Result<(), Broken> {
+    let delivery = recorded.delivery();
+    let broken = |why: &str| Broken {
+        verdict: Verdict::SealBroken,
+        why: why.to_owned(),
+    };
+    if letter.body != delivery.ciphertext_digest {
+        return Err(broken("the letter is for another body than was recorded"));
+    }
+    // Bytes that are not what was recorded are found out where they are opened.
+    if body::mark(sealed).is_ok_and(|mark| delivery.sealing != Sealing::Group(mark)) {
+        return Err(broken("the body is of another epoch than was recorded"));
+    }
+    Ok(())
 }
 
 /// A fetch that failed. When it did because the part is closed, the answer says how.

@@ -7,7 +7,7 @@ use std::{
         Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
@@ -27,16 +27,22 @@ use xinqiao_ledger::{
 };
 use xinqiao_rpc::{Fault, FaultView, Reason, RpcChannel, ledger_fault, limited};
 
-use crate::config::UserAccess;
+use crate::{
+    config::UserAccess,
+    persistence::{Next, Tries},
+};
 
 /// How long a token lives, in seconds. It is used once and at once.
 const TOKEN_SECONDS: u64 = 60;
 
-/// How long an ordinary call may take.
+/// How long an ordinary question may take, with all its tries.
 pub(crate) const ASK: Duration = Duration::from_secs(10);
 
-/// How long a call may take that waits for a block.
-pub(crate) const COMMIT: Duration = Duration::from_secs(20);
+/// How long one try of a call may take that waits for a block: longer than a gateway waits for its node.
+const COMMIT: Duration = Duration::from_secs(16);
+
+/// How long a transaction is handed in for, with all its tries.
+const HAND_IN: Duration = Duration::from_secs(30);
 
 /// Milliseconds since 1970-01-01 UTC.
 pub(crate) fn now_ms() -> u64 {
@@ -64,7 +70,7 @@ pub(crate) struct HomeGateway {
     /// Validators' keys, prepared: each answer has a certificate of theirs.
     pub(crate) known: VerifierCache,
     pub(crate) distinguishing_id: DistinguishingId,
-    pub(crate) signing_key: SecretKey,
+    pub(crate) signing_key: Arc<SecretKey>,
     /// How many blocks a transaction's expiry may lie ahead, as far as it was heard of.
     pub(crate) max_expiry_window: AtomicU64,
     pub(crate) height: AtomicU64,
@@ -126,12 +132,11 @@ impl HomeGateway {
         let message = wire::GetDirectoryRequest {
             handovers_after_height: self.epochs().last_from() - 1,
         };
-        let request = self.request(acting, message, ASK)?;
-        let directory = limited!(DirectoryServiceClient::new(self.channel.clone()))
-            .get_directory(request)
-            .await
-            .map_err(|status| passed_on(&status))?
-            .into_inner();
+        let get = |request| {
+            let mut directory = limited!(DirectoryServiceClient::new(self.channel.clone()));
+            async move { directory.get_directory(request).await }
+        };
+        let directory = self.asked(acting, message, get).await?;
         if directory.chain_id != self.chain.as_bytes() {
             return Err(Fault::new(Reason::ChainIdMismatch)
                 .because("the gateway is of another chain than the genesis")
@@ -151,12 +156,11 @@ impl HomeGateway {
         let message = wire::ListConsentsRequest {
             subject: subject.to_vec(),
         };
-        let request = self.request(acting, message, ASK)?;
-        let answer = self.consents().list_consents(request).await;
-        Ok(answer
-            .map_err(|status| passed_on(&status))?
-            .into_inner()
-            .grants)
+        let list = |request| {
+            let mut consents = self.consents();
+            async move { consents.list_consents(request).await }
+        };
+        Ok(self.asked(acting, message, list).await?.grants)
     }
 
     /// Signs a transaction with the institution's agent key.
@@ -174,8 +178,9 @@ impl HomeGateway {
         (tx, id)
     }
 
-    /// Signs an action and hands it in. A vote may have shortened the window for expiries since the
-    /// agent heard of it: then it asks anew, and signs once more.
+    /// Signs an action and hands it in, again and again with the same bytes while nothing certain is heard,
+    /// for at most [`HAND_IN`]. A vote may have shortened the window for expiries since the agent heard of
+    /// it, or the chain have gone far: then it asks anew, and signs once more.
     async fn hand_in<M, R, F>(
         &self,
         acting: &Acting,
@@ -186,32 +191,111 @@ impl HomeGateway {
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        for again in [true, false] {
+        let until = Instant::now() + HAND_IN;
+        let mut tries = Tries::new();
+        loop {
             let (tx, id) = self.sign(action.clone());
-            let request = self.request(acting, message(Some(tx)), COMMIT)?;
-            match call(request).await {
-                Ok(answer) => return Ok((id, answer.into_inner())),
-                Err(status) if again && is_too_far(&status) => self.directory(acting).await?,
-                Err(status) => return Err(passed_on(&status)),
+            let handed =
+                (self.hand_in_signed(acting, &mut tries, until, (&tx, id), &message, &call)).await;
+            match handed {
+                Ok(answer) => return Ok((id, answer)),
+                Err(NoAnswer::Void(_)) => self.directory(acting).await?,
+                Err(NoAnswer::For(status)) => return Err(status),
             };
         }
-        Err(Fault::new(Reason::TxExpiryTooFar).status())
     }
 
-    /// Places an order and gives the proof of the ledger's decision.
+    /// Hands in the same bytes until something certain is heard.
+    async fn hand_in_signed<M, R, F>(
+        &self,
+        acting: &Acting,
+        tries: &mut Tries,
+        until: Instant,
+        (tx, id): (&wire::Transaction, TxId),
+        message: impl Fn(Option<wire::Transaction>) -> M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<R, NoAnswer>
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // Each try with a token of its own: a gateway takes a token once.
+            let request = (self.request(acting, message(Some(tx.clone())), left.min(COMMIT)))
+                .map_err(NoAnswer::For)?;
+            let status = match call(request).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) => status,
+            };
+            match tries.after(&status) {
+                Next::Again(pause) if Instant::now() + pause < until => {
+                    tracing::warn!(%id, code = ?status.code(), "handing in the same transaction again");
+                    tokio::time::sleep(pause).await;
+                }
+                Next::SignAnew => return Err(NoAnswer::Void(passed_on(&status))),
+                Next::Again(_) | Next::GiveUp if tries.is_uncertain() => {
+                    return Err(NoAnswer::For(unknown_end(&status, id)));
+                }
+                Next::Again(_) | Next::GiveUp => return Err(NoAnswer::For(passed_on(&status))),
+            }
+        }
+    }
+
+    /// Asks something that changes nothing, again while the gateway is away, for at most [`ASK`].
+    async fn asked<M, R, F>(
+        &self,
+        acting: &Acting,
+        message: M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<R, Status>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let until = Instant::now() + ASK;
+        let mut tries = Tries::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let request = self.request(acting, message.clone(), left)?;
+            let status = match call(request).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status) => status,
+            };
+            match tries.after(&status) {
+                Next::Again(pause) if Instant::now() + pause < until => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(passed_on(&status)),
+            }
+        }
+    }
+
+    /// Hands in a signed order and gives the proof of the ledger's decision. `resumed` is for one that may have been
+    /// handed in before. The bytes are void for good when the answer is `TX_EXPIRED` or `TX_EXPIRY_TOO_FAR`.
     pub(crate) async fn place(
         &self,
         acting: &Acting,
-        order: wire::PlaceOrder,
-    ) -> Result<(TxId, Proven), Status> {
-        let action = wire::tx_body::Action::PlaceOrder(order);
-        let message = |transaction| wire::OrderServicePlaceOrderRequest { transaction };
+        signed: (&wire::Transaction, TxId),
+        of_job: bool,
+        resumed: bool,
+    ) -> Result<Proven, Status> {
+        let message = |transaction| wire::OrderServicePlaceOrderRequest {
+            transaction,
+            of_job,
+        };
         let place = |request| {
             let mut orders = self.orders();
             async move { orders.place_order(request).await }
         };
-        let (id, answer) = self.hand_in(acting, &action, message, place).await?;
-        Ok((id, self.proven(acting, answer.receipt.as_ref()).await?))
+        let mut tries = if resumed {
+            Tries::of_uncertain()
+        } else {
+            Tries::new()
+        };
+        let until = Instant::now() + HAND_IN;
+        let answer = (self.hand_in_signed(acting, &mut tries, until, signed, message, place)).await;
+        let receipt = answer.map_err(NoAnswer::into_status)?.receipt;
+        self.proven(acting, receipt.as_ref()).await
     }
 
     /// Changes an order; the change must have taken effect.
@@ -286,9 +370,34 @@ impl HomeGateway {
     }
 }
 
-/// Whether a transaction was refused because its expiry lies too far ahead.
-fn is_too_far(status: &Status) -> bool {
-    FaultView::from_status(status).reason == Some(Reason::TxExpiryTooFar)
+/// A transaction was handed in and has no answer of the ledger's.
+enum NoAnswer {
+    /// These bytes never take effect: others may be signed.
+    Void(Status),
+    /// Anything else.
+    For(Status),
+}
+
+impl NoAnswer {
+    fn into_status(self) -> Status {
+        match self {
+            Self::Void(status) | Self::For(status) => status,
+        }
+    }
+}
+
+/// The time is over, and nobody said what became of the transaction: its id tells where to look.
+fn unknown_end(status: &Status, id: TxId) -> Status {
+    let view = FaultView::from_status(status);
+    tracing::error!(%id, code = ?status.code(), message = %view.message, "what became of a transaction is not known");
+    let reason = match view.reason {
+        Some(reason) if view.is_transient() => reason,
+        _ => Reason::UpstreamUnavailable,
+    };
+    Fault::new(reason)
+        .because("whether the transaction took effect is not known: look for its id on the ledger")
+        .with("tx_id", id)
+        .status()
 }
 
 fn applied(proven: &Proven, id: TxId) -> Result<(), Status> {

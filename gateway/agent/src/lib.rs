@@ -9,19 +9,31 @@
 //! ```
 //!
 //! It trusts the genesis and its own keys. What comes from the gateway is believed as far as a receipt
-//! or a path to a registered root proves it. It keeps no report.
+//! or a path to a registered root proves it. It keeps no report but the answers to requests that may be repeated
+//! and the results of jobs, encrypted, for as long as they may be wanted; beside them its seats in delivery groups
+//! (`groups`), which it can do without.
 
 mod ask;
 mod config;
 mod directory;
 mod fetching;
 mod gateway;
+mod groups;
+mod jobs;
+mod journal;
+mod ordering;
+mod persistence;
+mod portfolio;
+mod requests;
 mod service;
+mod state;
+mod tasks;
 mod verdicts;
 
 use std::{
     net::SocketAddr,
     num::NonZeroUsize,
+    path::PathBuf,
     sync::{Arc, RwLock},
 };
 
@@ -29,9 +41,13 @@ use tokio::task::JoinHandle;
 use xinqiao_crypto::VerifierCache;
 use xinqiao_identity::TokenIssuer;
 use xinqiao_ledger::{
+    group::NodeName,
     malformed::Malformed,
     validators::Epochs,
     wire::{
+        job_service_client::JobServiceClient, job_service_server::JobServiceServer,
+        portfolio_service_client::PortfolioServiceClient,
+        portfolio_service_server::PortfolioServiceServer,
         report_service_client::ReportServiceClient, report_service_server::ReportServiceServer,
     },
 };
@@ -39,7 +55,7 @@ use xinqiao_rpc::{
     ExpectedPeer, Limits, MAX_DEADLINE, Role, RpcChannel, ServerBuilder, limited, serve, tls,
 };
 
-pub use config::{AgentConfig, UserAccess};
+pub use config::{AgentConfig, JobLimits, UserAccess};
 pub use xinqiao_dispatch::pseudonym::UserKey;
 
 use crate::gateway::{Acting, HomeGateway};
@@ -66,6 +82,22 @@ pub enum Error {
     /// The service user is none of the users.
     #[error("the service user {0:?} is not among the users, and others may do nothing")]
     ServiceUser(String),
+    /// The folder for delivery groups cannot be made.
+    #[error("{}: {source}", path.display())]
+    GroupDir {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The state folder cannot be used.
+    #[error("the state folder {} cannot be used: {why}", dir.display())]
+    State {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A task was lost.
     #[error("a task of the agent ended unexpectedly: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -81,6 +113,30 @@ pub type AgentClient = ReportServiceClient<RpcChannel>;
 pub fn connect(uri: &str) -> Result<AgentClient, tls::Error> {
     let channel = tls::plain_channel(uri, &Limits::default())?.with_default_deadline(MAX_DEADLINE);
     Ok(limited!(sealed: ReportServiceClient::new(channel)))
+}
+
+/// A client of an agent's jobs.
+pub type JobClient = JobServiceClient<RpcChannel>;
+
+/// Connects to an agent on this machine, for jobs.
+///
+/// # Errors
+/// When the address is not a loopback one.
+pub fn connect_jobs(uri: &str) -> Result<JobClient, tls::Error> {
+    let channel = tls::plain_channel(uri, &Limits::default())?;
+    Ok(limited!(sealed: JobServiceClient::new(channel)))
+}
+
+/// A client of an agent's watches.
+pub type PortfolioClient = PortfolioServiceClient<RpcChannel>;
+
+/// Connects to an agent on this machine, for watching.
+///
+/// # Errors
+/// When the address is not a loopback one.
+pub fn connect_portfolio(uri: &str) -> Result<PortfolioClient, tls::Error> {
+    let channel = tls::plain_channel(uri, &Limits::default())?;
+    Ok(limited!(PortfolioServiceClient::new(channel)))
 }
 
 /// An agent.
@@ -133,6 +189,14 @@ impl Agent {
             user: config.user_key.user(&config.org, &config.service_user),
             access: access.ok_or(Error::ServiceUser(config.service_user))?,
         };
+        let group_dir = config.group_dir;
+        std::fs::create_dir_all(&group_dir).map_err(|source| Error::GroupDir {
+            path: group_dir.clone(),
+            source,
+        })?;
+        let org = config.org.clone();
+        let node = (config.node).unwrap_or_else(|| NodeName::of(&own.fingerprint_sha256));
+        let signing_key = Arc::new(config.signing_key);
         let expected = ExpectedPeer::org(config.gateway_org.as_str()).with_role(Role::Gateway);
         let gateway = Arc::new(HomeGateway {
             channel: tls::channel_to(
@@ -151,18 +215,30 @@ impl Agent {
             epochs: RwLock::new(Epochs::begin(config.genesis.validator_set()?)),
             known: VerifierCache::new(PREPARED_KEYS),
             distinguishing_id: config.genesis.distinguishing_id.clone(),
-            signing_key: config.signing_key,
+            signing_key: Arc::clone(&signing_key),
             max_expiry_window: config.genesis.parameters.max_expiry_window.into(),
             height: 0.into(),
         });
         let verdicts = verdicts::Verdicts::new(gateway.clone());
-        let recipient = config.encryption_key.public().id();
-        let reports = service::Reports(Arc::new(service::Agency {
+        let (dir, room) = (config.state_dir, config.jobs.state_bytes);
+        let key = Arc::new(config.encryption_key);
+        let own = key.clone();
+        let state = blocking(move || state::State::open(&dir, &own, room)).await?;
+        let state = Arc::new(state);
+        let recipient = key.public().id();
+        let agency = Arc::new(service::Agency {
             org: config.org,
             directory: Arc::new(directory::Directory::new(gateway.clone(), service.clone())),
             fetching: fetching::Fetching {
                 gateway: gateway.clone(),
-                key: Arc::new(config.encryption_key),
+                key,
+                groups: Arc::new(groups::Groups::new(
+                    group_dir,
+                    gateway.clone(),
+                    org,
+                    node,
+                    signing_key,
+                )),
                 verdicts: verdicts.clone(),
             },
             gateway,
@@ -172,7 +248,20 @@ impl Agent {
             users: config.users,
             other_users: config.other_users,
             service,
-        }));
+        });
+        let tasks = Arc::new(tasks::Tasks::default());
+        let (jobs, requests) = {
+            let (agency, tasks, limits) = (agency.clone(), tasks.clone(), config.jobs);
+            blocking(move || {
+                let jobs = jobs::Jobs::open(agency.clone(), state.clone(), limits, tasks.clone())?;
+                Ok((jobs, requests::Requests::open(agency, state, tasks)?))
+            })
+            .await?
+        };
+        let reports = service::Reports {
+            agency: agency.clone(),
+            requests: requests.clone(),
+        };
         // A query takes as long as its sources may: the application's own deadline is what ends it.
         let limits = Limits {
             request_timeout: MAX_DEADLINE,
@@ -182,14 +271,28 @@ impl Agent {
             .limits(limits)
             .reflection(xinqiao_proto::FILE_DESCRIPTOR_SET)
             .add_service(limited!(sealed: ReportServiceServer::new(reports)))
+            .add_service(limited!(sealed: JobServiceServer::new(jobs::JobCalls(jobs.clone()))))
+            .add_service(limited!(PortfolioServiceServer::new(
+                portfolio::Portfolios(agency)
+            )))
             .bind(config.listen)
             .await?;
         let address = server.local_addr();
+        jobs.go_on();
+        requests.keep_tidy();
         let task = tokio::spawn(async move {
             let served = server.serve(shutdown).await;
+            tasks.end().await;
             verdicts.drained().await;
             Ok(served?)
         });
         Ok(AgentHandle { address, task })
     }
+}
+
+/// What reads the disk before anything is served.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await?
 }

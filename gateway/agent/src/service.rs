@@ -7,44 +7,45 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{FutureExt, future::ready};
 use tonic::{Request, Response, Status};
 use xinqiao_crypto::{KeyId, sm3};
 use xinqiao_dispatch::{
-    choice::{GrantView, NO_GRANT, Wanted, choose},
     pseudonym::UserKey,
-    query::{Decision, PartOutcome, Report, Section},
+    query::{PartOutcome, Report, Section},
 };
 use xinqiao_ledger::{
     catalogue::{Catalogue, item::ItemSchema},
     consent::ConsentTerms,
     ids::{ItemCode, OrgId, TimeMs},
     item::PseudonymKey,
-    order::PlaceOrder,
     text::Branch,
     wire::{self, report_service_server::ReportService},
 };
-use xinqiao_report::composite::{Version, compose, excerpt};
-use xinqiao_rpc::{Fault, FaultView, Reason, ledger_fault};
+use xinqiao_report::composite::{Version, compose};
+use xinqiao_rpc::{Fault, Reason};
 
 use crate::{
     ask::{self, Ask, GrantAsk},
     config::UserAccess,
     directory::Directory,
     fetching::Fetching,
-    gateway::{Acting, HomeGateway, now_ms, unproven},
+    gateway::{Acting, HomeGateway, now_ms},
+    ordering::{Ordered, Ordering},
+    requests::Requests,
 };
 
-/// How long a query goes on after the sources' deadline: the ledger notes a missed one in the block after.
-const AFTER_DEADLINE: Duration = Duration::from_secs(2);
-
 /// How long before the application loses patience the report is given as it is then.
-const HEAD_START: Duration = Duration::from_millis(100);
+pub(crate) const HEAD_START: Duration = Duration::from_millis(100);
 
 const DAY_MS: u64 = 86_400_000;
 
 /// The report service.
 #[derive(Clone)]
-pub(crate) struct Reports(pub(crate) Arc<Agency>);
+pub(crate) struct Reports {
+    pub(crate) agency: Arc<Agency>,
+    pub(crate) requests: Requests,
+}
 
 /// What the service is made of.
 pub(crate) struct Agency {
@@ -61,7 +62,8 @@ pub(crate) struct Agency {
 }
 
 impl Agency {
-    fn acting(&self, user: &str) -> Result<Acting, Fault> {
+    /// A user, if the agent lets them ask.
+    pub(crate) fn acting(&self, user: &str) -> Result<Acting, Fault> {
         let listed = self.users.get(user).or(self.other_users.as_ref());
         let access = listed
             .ok_or_else(|| Fault::new(Reason::UserUnknown).because("the agent has no such user"))?;
@@ -71,82 +73,28 @@ impl Agency {
         })
     }
 
+    /// One query from its beginning to its end, of which nothing is kept.
     async fn query(
         &self,
         ask: Ask,
         patience: Option<Duration>,
     ) -> Result<wire::QueryReportResponse, Status> {
         let started = Instant::now();
-        let asked_at = now_ms();
-        let acting = self.acting(&ask.user)?;
-        let subject = self.pseudonym_key.subject(&ask.uscc);
-        let (directory, grants) = tokio::try_join!(
-            self.directory.current(),
-            self.gateway.grants(&acting, &subject)
-        )?;
-        let grants: Vec<GrantView> = grants
-            .iter()
-            .filter_map(|grant| GrantView::try_from(grant).ok())
-            .collect();
-        let wanted = Wanted {
-            grant: ask.grant,
-            branch: &ask.branch,
-            purpose: &ask.purpose,
-            items: &ask.items,
-            now: asked_at,
-        };
-        let catalogue = &directory.catalogue;
-        let codes: Vec<ItemCode> = catalogue.codes().cloned().collect();
-        let choice = choose(&grants, &wanted, &codes);
-        let order = PlaceOrder {
-            subject,
-            grant: choice.grant,
-            purpose: ask.purpose,
-            items: choice.items,
-            user: acting.user,
-            branch: ask.branch,
-            deadline_ms: ask.deadline_ms,
-            recipient: self.recipient,
-        };
-        let (sent, proven) = (self.gateway)
-            .place(&acting, wire::PlaceOrder::from(&order))
-            .await
-            .map_err(|status| without_grant(&order, status))?;
-        let placed_at = Instant::now();
-        let decision =
-            Decision::read(&proven, sent).map_err(|error| unproven(&error.to_string()))?;
-        let placed = match decision {
-            Decision::Placed(placed) => placed,
-            Decision::Refused { reason, subject } => {
-                let fault = ledger_fault::coded(&reason, &subject).with("tx_id", sent);
-                return Err(without_grant(&order, fault.status()));
-            }
-        };
-        let deadline = Duration::from_millis(ask.deadline_ms.into()) + AFTER_DEADLINE;
         let patience = patience.map_or(xinqiao_rpc::MAX_DEADLINE, |given| {
             given.min(xinqiao_rpc::MAX_DEADLINE)
         });
-        let until = (placed_at + deadline).min(started + patience.saturating_sub(HEAD_START));
-        let (missing, height) = (placed.missing.clone(), placed.height);
-        let report = self.fetching.run(&acting, placed, placed_at, until).await;
-        let answer = answer(
-            report,
-            &missing,
-            catalogue,
-            &Names::of(&directory.wire),
-            asked_at,
-        );
-        Ok(wire::QueryReportResponse {
-            order: sent.to_vec(),
-            grant: order.grant.to_vec(),
-            placed_at_height: height,
-            elapsed_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            institution: self.org.to_string(),
-            catalogue: ask
-                .with_catalogue
-                .then(|| excerpt(catalogue, &answer.items)),
-            ..answer
-        })
+        let acting = self.acting(&ask.user)?;
+        let ordering = Ordering {
+            agency: self,
+            acting: &acting,
+            ask: &ask,
+            of_job: false,
+        };
+        let placement = ordering
+            .place(None, |_: &Ordered| ready(Ok(())).boxed())
+            .await?;
+        let until = started + patience.saturating_sub(HEAD_START);
+        ordering.gather(placement, until, None).await
     }
 
     async fn request_grant(&self, ask: GrantAsk) -> Result<wire::RequestGrantResponse, Status> {
@@ -200,24 +148,11 @@ fn authorisation(terms: &ConsentTerms) -> String {
     )
 }
 
-/// An order that names no grant, since there is none, is refused for an id that would only puzzle people.
-fn without_grant(order: &PlaceOrder, status: Status) -> Status {
-    let view = FaultView::from_status(&status);
-    if order.grant != NO_GRANT || view.reason != Some(Reason::ConsentNotFound) {
-        return status;
-    }
-    let fault = Fault::new(Reason::ConsentNotFound).because("none was given to this institution");
-    match view.metadata.get("tx_id") {
-        Some(tx) => fault.with("tx_id", tx).status(),
-        None => fault.status(),
-    }
-}
-
 /// What sources are called, for people. Nothing depends on it.
-struct Names<'a>(BTreeMap<&'a str, &'a str>);
+pub(crate) struct Names<'a>(BTreeMap<&'a str, &'a str>);
 
 impl<'a> Names<'a> {
-    fn of(directory: &'a wire::GetDirectoryResponse) -> Self {
+    pub(crate) fn of(directory: &'a wire::GetDirectoryResponse) -> Self {
         let sources = (directory.sources.iter()).filter_map(|state| state.source.as_ref());
         Self(
             sources
@@ -226,13 +161,13 @@ impl<'a> Names<'a> {
         )
     }
 
-    fn source(&self, id: &str) -> String {
+    pub(crate) fn source(&self, id: &str) -> String {
         (*self.0.get(id).unwrap_or(&"")).to_owned()
     }
 }
 
 /// The report as the application gets it. `now` is in milliseconds since 1970-01-01.
-fn answer(
+pub(crate) fn answer(
     report: Report,
     missing: &[ItemCode],
     catalogue: &Catalogue,
@@ -309,14 +244,25 @@ impl ReportService for Reports {
     ) -> Result<Response<wire::QueryReportResponse>, Status> {
         let patience = ask::patience(request.metadata());
         let ask = Ask::parse(request.get_ref())?;
-        self.0.query(ask, patience).await.map(Response::new)
+        let answer = match &ask.request_id {
+            None => self.agency.query(ask, patience).await?,
+            Some(id) => {
+                let id = id.clone();
+                let content = wire::QueryReportRequest {
+                    request_id: String::new(),
+                    ..request.into_inner()
+                };
+                self.requests.answer(&id, &content, ask, patience).await?
+            }
+        };
+        Ok(Response::new(answer))
     }
 
     async fn list_catalogue(
         &self,
         _request: Request<wire::ListCatalogueRequest>,
     ) -> Result<Response<wire::ListCatalogueResponse>, Status> {
-        let directory = self.0.directory.current().await?;
+        let directory = self.agency.directory.current().await?;
         Ok(Response::new(wire::ListCatalogueResponse {
             catalogue: directory.wire.catalogue.clone(),
             sources: directory.wire.sources.clone(),
@@ -328,10 +274,14 @@ impl ReportService for Reports {
         request: Request<wire::ReportServiceListGrantsRequest>,
     ) -> Result<Response<wire::ReportServiceListGrantsResponse>, Status> {
         let subject = self
-            .0
+            .agency
             .pseudonym_key
             .subject(&ask::uscc(&request.get_ref().uscc)?);
-        let grants = self.0.gateway.grants(&self.0.service, &subject).await?;
+        let grants = self
+            .agency
+            .gateway
+            .grants(&self.agency.service, &subject)
+            .await?;
         Ok(Response::new(wire::ReportServiceListGrantsResponse {
             grants,
         }))
@@ -342,6 +292,6 @@ impl ReportService for Reports {
         request: Request<wire::RequestGrantRequest>,
     ) -> Result<Response<wire::RequestGrantResponse>, Status> {
         let ask = GrantAsk::parse(request.get_ref())?;
-        self.0.request_grant(ask).await.map(Response::new)
+        self.agency.request_grant(ask).await.map(Response::new)
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, LazyLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -13,9 +14,9 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use xinqiao_agent::{Agent, AgentClient, AgentConfig, AgentHandle, UserAccess, UserKey};
+use xinqiao_agent::{Agent, AgentClient, AgentConfig, AgentHandle, JobLimits, UserAccess, UserKey};
 use xinqiao_crypto::{DistinguishingId, SecretKey, sm3};
-use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, GatewayHandle, Quotas};
+use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, GatewayHandle, Quotas, TurnLimits};
 use xinqiao_identity::{Authority, LeafRequest, TokenKey, Validity, pki::Issued};
 use xinqiao_ledger::{
     catalogue::{
@@ -209,14 +210,103 @@ pub(crate) struct Consortium {
     stop: watch::Sender<bool>,
     node: NodeHandle,
     gateways: Vec<GatewayHandle>,
-    agent_handle: AgentHandle,
-    _disk: TempDir,
+    running: Running,
+    disk: TempDir,
+}
+
+/// What an agent is told that is not the same for all of them.
+struct AgentPlan {
+    org: &'static str,
+    identity: Identity,
+    token_pem: secrecy::SecretString,
+    gateway_uri: String,
+    genesis: Arc<Genesis>,
+    state_dir: PathBuf,
+}
+
+impl AgentPlan {
+    fn config(&self) -> AgentConfig {
+        let users = [
+            ("auditor", "bank.auditor", &["loan"][..]),
+            ("lender", "bank.querier", &["audit"]),
+        ];
+        AgentConfig {
+            node: None,
+            group_dir: self.state_dir.join("groups"),
+            org: org(self.org),
+            identity: self.identity.clone(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            gateway_uri: self.gateway_uri.clone(),
+            gateway_org: org("js-bureau"),
+            genesis: self.genesis.clone(),
+            signing_key: secret(&format!("{}/agent", self.org)),
+            encryption_key: secret(&format!("{}/encryption", self.org)),
+            token_key: TokenKey::from_pem(&self.token_pem).unwrap(),
+            pseudonym_key: pseudonym_key(),
+            user_key: user_key(),
+            users: users
+                .map(|(name, role, purposes)| {
+                    let access = UserAccess {
+                        roles: [role.to_owned()].into(),
+                        purposes: purposes.iter().map(|code| (*code).to_owned()).collect(),
+                    };
+                    (name.to_owned(), access)
+                })
+                .into(),
+            other_users: Some(UserAccess::querier(&self.genesis.catalogue)),
+            service_user: "clerk".into(),
+            state_dir: self.state_dir.clone(),
+            jobs: JobLimits::default(),
+            limits: Limits {
+                // A follower that listens on does not hold up a stop.
+                shutdown_grace: Duration::from_millis(200),
+                ..Limits::default()
+            },
+        }
+    }
+}
+
+/// An agent that runs, or did.
+pub(crate) struct Running {
+    plan: AgentPlan,
+    handle: Option<(AgentHandle, watch::Sender<bool>)>,
+}
+
+impl Running {
+    fn of(plan: AgentPlan) -> Self {
+        Self { plan, handle: None }
+    }
+
+    async fn start(&mut self) {
+        let (stop, mut stopping) = watch::channel(false);
+        let stopped = async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let handle = Agent::start(self.plan.config(), stopped).await.unwrap();
+        self.handle = Some((handle, stop));
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        let (handle, _) = self.handle.as_ref().unwrap();
+        format!("http://{}", handle.local_addr())
+    }
+
+    fn client(&self) -> AgentClient {
+        xinqiao_agent::connect(&self.uri()).unwrap()
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let (handle, stop) = self.handle.take().unwrap();
+        stop.send(true).unwrap();
+        handle.join().await.unwrap();
+    }
 }
 
 /// How a test's consortium differs.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) quotas: Option<Quotas>,
+    pub(crate) turns: Option<TurnLimits>,
     /// How each source behaves; `js-court` stands behind the home gateway, `sh-tax` behind another.
     pub(crate) conduct: BTreeMap<&'static str, Conduct>,
 }
@@ -349,52 +439,30 @@ impl Consortium {
                 holders: holders
                     .iter()
                     .filter(|((operator, _), _)| *operator == bureau)
-                    .map(|((_, source), endpoint)| (source.parse().unwrap(), endpoint.clone()))
+                    .map(|((_, source), endpoint)| {
+                        (source.parse().unwrap(), vec![endpoint.clone()])
+                    })
                     .collect(),
                 genesis: genesis.clone(),
                 signing_key: secret(&format!("{bureau}/gateway")),
                 policy: None,
                 quotas: plan.quotas.unwrap_or_default(),
+                turns: plan.turns.unwrap_or_default(),
                 limits: Limits::default(),
             };
             gateways.push(Gateway::start(config, stopped()).await.unwrap());
         }
-        let agent_handle = Agent::start(
-            AgentConfig {
-                org: org("js-bank"),
-                identity: identity(&bank),
-                listen: "127.0.0.1:0".parse().unwrap(),
-                gateway_uri: uri(js_at),
-                gateway_org: org("js-bureau"),
-                genesis: genesis.clone(),
-                signing_key: secret("js-bank/agent"),
-                encryption_key: secret("js-bank/encryption"),
-                token_key,
-                pseudonym_key: pseudonym_key(),
-                user_key: user_key(),
-                users: [
-                    ("auditor", "bank.auditor", &["loan"][..]),
-                    ("lender", "bank.querier", &["audit"]),
-                ]
-                .map(|(name, role, purposes)| {
-                    let access = UserAccess {
-                        roles: [role.to_owned()].into(),
-                        purposes: purposes.iter().map(|code| (*code).to_owned()).collect(),
-                    };
-                    (name.to_owned(), access)
-                })
-                .into(),
-                other_users: Some(UserAccess::querier(&genesis.catalogue)),
-                service_user: "clerk".into(),
-                limits: Limits::default(),
-            },
-            stopped(),
-        )
-        .await
-        .unwrap();
-        let agent_uri = format!("http://{}", agent_handle.local_addr());
+        let mut agent = Running::of(AgentPlan {
+            org: "js-bank",
+            identity: identity(&bank),
+            token_pem: token_pem.clone(),
+            gateway_uri: uri(js_at),
+            genesis: genesis.clone(),
+            state_dir: disk.path().join("agent"),
+        });
+        agent.start().await;
         let started = Self {
-            agent: xinqiao_agent::connect(&agent_uri).unwrap(),
+            agent: agent.client(),
             replica,
             genesis,
             bank: identity(&bank),
@@ -412,11 +480,47 @@ impl Consortium {
             stop,
             node,
             gateways,
-            agent_handle,
-            _disk: disk,
+            running: agent,
+            disk,
         };
         started.set_to_work().await;
         started
+    }
+
+    /// The pseudonym of a bank's user.
+    pub(crate) fn user_of(&self, bank: &str, name: &str) -> UserId {
+        user_key().user(&org(bank), name)
+    }
+
+    /// Where node and agents keep what they keep.
+    pub(crate) fn disk(&self) -> &std::path::Path {
+        self.disk.path()
+    }
+
+    /// The bank's agent, where it is reached.
+    pub(crate) fn agent_uri(&self) -> String {
+        self.running.uri()
+    }
+
+    /// Stops the bank's agent and starts it again over the same folder.
+    pub(crate) async fn restart_agent(&mut self) {
+        self.running.stop().await;
+        self.running.start().await;
+        self.agent = self.running.client();
+    }
+
+    /// Another bank's agent behind the same gateway.
+    pub(crate) async fn other_agent(&self) -> Running {
+        let mut other = Running::of(AgentPlan {
+            org: "zz-bank",
+            identity: self.other_bank.clone(),
+            token_pem: self.other_token_pem.clone(),
+            gateway_uri: self.home_gateway.clone(),
+            genesis: self.genesis.clone(),
+            state_dir: self.disk.path().join("other-agent"),
+        });
+        other.start().await;
+        other
     }
 
     async fn set_to_work(&self) {
@@ -509,15 +613,15 @@ impl Consortium {
     }
 
     /// Stops everything and waits for it.
-    pub(crate) async fn stop(self) -> TempDir {
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.running.stop().await;
         self.stop.send(true).unwrap();
-        self.agent_handle.join().await.unwrap();
         for gateway in self.gateways {
             gateway.join().await.unwrap();
         }
         drop(self.replica);
         self.node.join().await.unwrap();
-        self._disk
+        self.disk
     }
 }
 

@@ -5,7 +5,10 @@
 
 mod consortium;
 mod door;
+mod jobs;
+mod requests;
 mod source;
+mod watching;
 
 use std::time::{Duration, Instant};
 
@@ -30,8 +33,13 @@ fn subject() -> Subject {
 
 /// The access log, newest first.
 fn access(consortium: &Consortium) -> Vec<AccessRecord> {
+    access_of(consortium, 100)
+}
+
+/// So many entries of it.
+fn access_of(consortium: &Consortium, count: usize) -> Vec<AccessRecord> {
     let filter = ledger::AccessFilter::default();
-    ledger::access_entries(&consortium.replica.state(), &filter, 0, 100)
+    ledger::access_entries(&consortium.replica.state(), &filter, 0, count)
         .unwrap()
         .entries
 }

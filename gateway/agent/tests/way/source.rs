@@ -185,6 +185,7 @@ impl Source {
                 report_root: digested.root().as_bytes().to_vec(),
                 items: asked.iter().map(ToString::to_string).collect(),
                 seal_scheme: wire::SealScheme::Sm2Sm4Gcm.into(),
+                group_epoch: None,
             }))
             .await;
         match self.conduct {
@@ -229,14 +230,24 @@ impl DeliveryService for Source {
             .map(|chunk| wire::RelayPartResponse {
                 chunk: Bytes::copy_from_slice(chunk),
                 receipt: None,
+                holder: None,
             })
             .collect();
         pieces.push(wire::RelayPartResponse {
             chunk: Bytes::new(),
             receipt: Some(receipt),
+            holder: None,
         });
         Ok(Response::new(
             stream::iter(pieces.into_iter().map(Ok)).boxed(),
         ))
+    }
+
+    /// It seals in envelopes only.
+    async fn relay_group(
+        &self,
+        _request: Request<wire::RelayGroupRequest>,
+    ) -> Result<Response<wire::RelayGroupResponse>, Status> {
+        Err(Fault::new(Reason::DeliveryNotFound).status())
     }
 }

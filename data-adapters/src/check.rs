@@ -113,6 +113,11 @@ pub struct FieldReport {
     pub samples: Vec<String>,
     /// Different shapes of unreadable values.
     pub unreadable_samples: Vec<String>,
+    /// Of a field whose values are translated: how often each of the catalogue's codes came out. Codes say nothing
+    /// about a subject, so they are shown as they are.
+    pub codes: Option<BTreeMap<String, u64>>,
+    /// Values that the mapping does not list and keeps as they are.
+    pub unlisted: u64,
 }
 
 impl CheckReport {
@@ -207,6 +212,9 @@ impl CheckReport {
                     unreadable: 0,
                     samples: Vec::new(),
                     unreadable_samples: Vec::new(),
+                    codes: (field.codes.as_ref())
+                        .map(|codes| codes.iter().map(|code| (code.clone(), 0)).collect()),
+                    unlisted: 0,
                 })
                 .collect(),
         });
@@ -289,6 +297,16 @@ impl ItemReport {
 
     fn add_fields(&mut self, object: &Map<String, Value>, options: &CheckOptions) {
         for field in &mut self.fields {
+            if let (Some(codes), Some(Value::String(text))) =
+                (&mut field.codes, object.get(&field.name))
+            {
+                if let Some(count) = codes.get_mut(text) {
+                    *count += 1;
+                    field.filled += 1;
+                    continue;
+                }
+                field.unlisted += 1;
+            }
             let shape = match object.get(&field.name) {
                 None | Some(Value::Null) => continue,
                 Some(Value::String(text)) => mask(text),

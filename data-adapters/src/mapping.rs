@@ -18,7 +18,11 @@
 //! fields = [
 //!   { name = "name", column = "企业名称", type = "text", required = true, max_length = 200 },
 //!   { name = "established", column = "注册日期", type = "date" },
+//!   { name = "status", column = "登记状态", type = "text" },
 //! ]
+//! [item.values.status]                      # the register's codes in the catalogue's
+//! "存续" = "active"
+//! "注销" = "deregistered"
 //!
 //! [[item]]                                  # a list: every row that is about the subject
 //! code = "shareholders"
@@ -41,6 +45,7 @@ pub(crate) use origin::{SUBJECT_PLACE, is_local};
 
 mod raw;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -60,6 +65,8 @@ pub const MAX_FILES: usize = 256;
 pub const MAX_ITEMS: usize = 64;
 /// Most fields of one item.
 pub const MAX_FIELDS: usize = 64;
+/// Most values that one field translates.
+pub const MAX_VALUES: usize = 1_000;
 /// Most related tables of one source.
 pub const MAX_RELATED: usize = 16;
 /// Entries of a list where the mapping names no other number.
@@ -404,6 +411,17 @@ pub struct FieldMapping {
     pub required: bool,
     /// Longest text, in characters.
     pub max_length: Option<usize>,
+    /// How the register's own codes are translated into the catalogue's, if they are.
+    pub values: Option<ValueTable>,
+}
+
+/// What a register's codes are in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueTable {
+    /// The catalogue's code by the register's. At least one.
+    pub codes: BTreeMap<String, String>,
+    /// A value that is not listed is kept as it is, instead of making its row bad.
+    pub keep_unlisted: bool,
 }
 
 impl Mapping {

@@ -7,9 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use sm3::Sm3;
-use zeroize::Zeroizing;
+use xinqiao_crypto::MacKey;
 
 use crate::error::Error;
 use crate::source::Checkpoint;
@@ -19,7 +17,7 @@ const TAG_BYTES: usize = 16;
 /// Seals the positions of one source.
 #[derive(Clone)]
 pub(crate) struct Sealer {
-    key: Zeroizing<[u8; 32]>,
+    key: MacKey,
     /// Adapter, mapping and whatever else must not change between a scan and its resumption.
     context: String,
 }
@@ -28,7 +26,7 @@ impl Sealer {
     /// `context` is printable ASCII without `:`.
     pub(crate) fn new(key: [u8; 32], context: String) -> Self {
         Self {
-            key: Zeroizing::new(key),
+            key: MacKey::new(&key),
             context,
         }
     }
@@ -70,29 +68,20 @@ impl Sealer {
         Ok(position)
     }
 
-    fn mac(&self) -> Hmac<Sm3> {
-        Hmac::<Sm3>::new_from_slice(self.key.as_slice()).expect("HMAC takes keys of any length")
-    }
-
     fn tag(&self, position: &[u8]) -> [u8; TAG_BYTES] {
-        let mut mac = self.mac();
-        mac.update(&[0]);
-        mac.update(&(self.context.len() as u64).to_be_bytes());
-        mac.update(self.context.as_bytes());
-        mac.update(position);
-        let digest = mac.finalize().into_bytes();
+        let length = (self.context.len() as u64).to_be_bytes();
+        let digest = self
+            .key
+            .mac(&[&[0], &length, self.context.as_bytes(), position]);
         let mut tag = [0; TAG_BYTES];
-        tag.copy_from_slice(&digest[..TAG_BYTES]);
+        tag.copy_from_slice(&digest.as_bytes()[..TAG_BYTES]);
         tag
     }
 
     fn apply_keystream(&self, tag: [u8; TAG_BYTES], bytes: &mut [u8]) {
         for (index, block) in bytes.chunks_mut(32).enumerate() {
-            let mut mac = self.mac();
-            mac.update(&[1]);
-            mac.update(&(index as u64).to_be_bytes());
-            mac.update(&tag);
-            for (byte, key) in block.iter_mut().zip(mac.finalize().into_bytes()) {
+            let key = self.key.mac(&[&[1], &(index as u64).to_be_bytes(), &tag]);
+            for (byte, key) in block.iter_mut().zip(key.as_bytes()) {
                 *byte ^= key;
             }
         }

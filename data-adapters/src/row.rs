@@ -261,6 +261,10 @@ fn value(mapping: &Mapping, field: &FieldMapping, cell: &str) -> Result<Cell, Fa
         }
         return Ok(Cell::Absent);
     }
+    let cell = match translated(field, cell)? {
+        Some(code) => return Ok(Cell::Value(Value::from(code))),
+        None => cell,
+    };
     if let Some(most) = field.max_length {
         let length = cell.chars().count();
         if length > most {
@@ -278,6 +282,27 @@ fn value(mapping: &Mapping, field: &FieldMapping, cell: &str) -> Result<Cell, Fa
             let wanted = field.kind.wanted();
             let message = format!("column {column:?} wants {wanted}, found {}", mask(cell));
             Err(Fault::new(Reason::WrongType, message))
+        }
+    }
+}
+
+/// The catalogue's code for what a cell says; none where the cell itself is the value.
+fn translated<'m>(field: &'m FieldMapping, cell: &str) -> Result<Option<&'m str>, Fault> {
+    let Some(values) = &field.values else {
+        return Ok(None);
+    };
+    match values.codes.get(cell) {
+        Some(code) => Ok(Some(code)),
+        None if values.keep_unlisted => Ok(None),
+        None => {
+            let message = format!(
+                "column {:?} holds {}, which is none of the {} values that the mapping lists for {:?}",
+                field.column,
+                mask(cell),
+                values.codes.len(),
+                field.name
+            );
+            Err(Fault::new(Reason::UnlistedValue, message))
         }
     }
 }

@@ -93,6 +93,8 @@ impl Description {
                     column: field.column.clone(),
                     kind: field.kind.name(),
                     required: field.required,
+                    codes: (field.values.as_ref())
+                        .map(|values| values.codes.values().cloned().collect()),
                 })
                 .collect(),
         });
@@ -128,6 +130,8 @@ pub struct DescribedField {
     pub kind: &'static str,
     /// Whether a row without it is bad.
     pub required: bool,
+    /// The catalogue's codes that its values are translated into, if they are.
+    pub codes: Option<Vec<String>>,
 }
 
 /// One step of a scan.
@@ -209,6 +213,8 @@ reasons! {
     DuplicateSubject = "duplicate_subject",
     /// A value is not of the field's type.
     WrongType = "wrong_type",
+    /// A value is not in its field's table of values, and the mapping does not keep such values.
+    UnlistedValue = "unlisted_value",
     /// A required field is empty.
     MissingRequired = "missing_required",
     /// A value is longer than its field's `max_length`.

@@ -82,7 +82,7 @@ impl Source for Broken {
     fn describe(&self) -> Description {
         let mut description = self.good.describe();
         if self.fault == Fault::Miscounts {
-            description.subjects = description.subjects.map(|count| count + 1);
+            description.subjects = Some(description.subjects.map_or(0, |count| count + 1));
         }
         description
     }

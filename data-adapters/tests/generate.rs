@@ -39,7 +39,8 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
     assert_eq!(made[0], made[1]);
     assert_ne!(made[0], made[2]);
     assert_eq!(files(dirs[0].path()), files(dirs[1].path()));
-    assert_eq!(files(dirs[0].path()).len(), 12);
+    // Six mappings, six main tables, and a table for each list of each source.
+    assert_eq!(files(dirs[0].path()).len(), 12 + 19);
 }
 
 #[test]
@@ -90,8 +91,8 @@ fn generated_files_have_no_bad_rows() {
             assert_eq!(item.subjects, held as u64, "{}", item.code);
             for field in &item.fields {
                 assert_eq!(
-                    (field.filled, field.unreadable),
-                    (held as u64, 0),
+                    (field.filled, field.unreadable, field.unlisted),
+                    (item.entries, 0, 0),
                     "{}",
                     field.name
                 );
@@ -133,5 +134,47 @@ fn what_is_generated_conforms_to_the_first_catalogue() {
             }
         }
     }
-    assert_eq!(seen.len(), 13, "{seen:?}");
+    let items: BTreeSet<String> = catalogue.codes().map(ToString::to_string).collect();
+    assert_eq!(seen, items, "all items of the catalogue are invented");
+}
+
+#[test]
+fn the_first_enterprise_shows_every_item_and_sources_that_contradict_each_other() {
+    let dir = tempfile::tempdir().expect("folder");
+    let generated = generate(dir.path(), 7, 20).expect("generated");
+    let first = &generated.enterprises[0];
+    assert_eq!(first.holdings.len(), generated.sources.len());
+    let held: BTreeSet<&str> = first
+        .holdings
+        .iter()
+        .flat_map(|h| h.items.iter().copied())
+        .collect();
+    assert_eq!(held.len(), 29);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut entries = BTreeMap::new();
+    for source in &generated.sources {
+        let opened = open(Mapping::read(&source.mapping).expect("mapping")).expect("opens");
+        let record = runtime
+            .block_on(opened.fetch(&first.uscc))
+            .expect("it is held");
+        for item in record.items {
+            let value: serde_json::Value = serde_json::from_slice(&item.canonical).expect("JSON");
+            if let Some(list) = value["entries"].as_array() {
+                assert!(!list.is_empty(), "{}", item.code);
+                entries.insert((source.name, item.code), list.clone());
+            }
+        }
+    }
+    // Everybody is meant to have all shareholders; one register has not heard of the last one yet.
+    let of = |source: &'static str| &entries[&(source, "shareholders".to_owned())];
+    let (all, fewer) = (of("jiangsu-register"), of("shanghai-register"));
+    assert_eq!(all.len(), fewer.len() + 1);
+    assert!(
+        fewer.iter().all(|entry| all.contains(entry)),
+        "{all:?} {fewer:?}"
+    );
 }

@@ -4,6 +4,7 @@
 //! in several regions and nobody has them everywhere by rule. [`enterprise_mapping`] writes the mapping
 //! for files of public company registrations. Not here: anything about the ledger.
 
+mod lists;
 mod profile;
 mod seed;
 mod sources;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use xinqiao_ledger::uscc::Uscc;
 
 use crate::error::Error;
+use lists::{LISTS, ListSpec};
 use profile::Profile;
 use seed::Seeded;
 use sources::{SOURCES, SourceSpec};
@@ -131,9 +133,15 @@ pub fn generate(dir: &Path, seed: u64, enterprises: usize) -> Result<Generated, 
         if !codes.insert(profile.uscc) {
             continue;
         }
+        // The first one shows all there is to show: everybody holds something of it.
+        let showpiece = generated.is_empty();
+        let mut holders = holders(&mut seeded, home);
+        if showpiece {
+            holders = (0..SOURCES.len()).collect();
+        }
         let mut holdings = Vec::new();
-        for index in holders(&mut seeded, home) {
-            holdings.push(tables[index].add(&mut seeded, &profile));
+        for index in holders {
+            holdings.push(tables[index].add(&mut seeded, &profile, showpiece));
         }
         generated.push(GeneratedEnterprise {
             uscc: profile.uscc,
@@ -180,6 +188,8 @@ fn holders(seeded: &mut Seeded, home: Region) -> Vec<usize> {
 struct Table {
     spec: &'static SourceSpec,
     rows: Vec<Vec<String>>,
+    /// The lists that it holds, with their rows.
+    lists: Vec<(&'static ListSpec, Vec<Vec<String>>)>,
 }
 
 const SUBJECT: &str = "统一社会信用代码";
@@ -193,18 +203,27 @@ impl Table {
             .chain(columns.map(|field| field.column))
             .map(str::to_owned)
             .collect();
+        let lists = LISTS
+            .iter()
+            .filter(|list| list.sources.contains(&spec.name));
+        let lists = lists.map(|list| {
+            let columns = list.fields.iter().map(|field| field.column);
+            let header = [SUBJECT].into_iter().chain(columns);
+            (list, vec![header.map(str::to_owned).collect()])
+        });
         Self {
             spec,
             rows: vec![header],
+            lists: lists.collect(),
         }
     }
 
-    fn add(&mut self, seeded: &mut Seeded, profile: &Profile) -> Holding {
+    fn add(&mut self, seeded: &mut Seeded, profile: &Profile, showpiece: bool) -> Holding {
         let mut row = vec![profile.uscc.expose().to_owned(), GENERATED_AS_OF.to_owned()];
         let mut items = Vec::new();
         for (index, item) in self.spec.items.iter().enumerate() {
             // The first item is always there: a row without any would be bad.
-            if index == 0 || seeded.chance(item.chance) {
+            if index == 0 || seeded.chance(item.chance) || showpiece {
                 items.push(item.code);
                 row.extend(
                     item.fields
@@ -217,6 +236,23 @@ impl Table {
             }
         }
         self.rows.push(row);
+        for (list, rows) in &mut self.lists {
+            let mut entries = list.entries(profile, showpiece);
+            // Another register has not heard of the newest entry yet.
+            let behind = list.sources.first() != Some(&self.spec.name);
+            if behind && entries.len() > 1 && (showpiece || seeded.chance(25)) {
+                entries.pop();
+            }
+            if entries.is_empty() {
+                continue;
+            }
+            items.push(list.code);
+            rows.extend(entries.into_iter().map(|cells| {
+                let mut row = vec![profile.uscc.expose().to_owned()];
+                row.extend(cells);
+                row
+            }));
+        }
         Holding {
             region: self.spec.region,
             source: self.spec.name,
@@ -229,17 +265,10 @@ impl Table {
         let folder = dir.join(spec.region.code());
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
 
-        let data = folder.join(format!("{}.csv", spec.name));
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in &self.rows {
-            writer
-                .write_record(row)
-                .map_err(|e| Error::io(&data)(std::io::Error::other(e)))?;
+        write_csv(&folder.join(format!("{}.csv", spec.name)), &self.rows)?;
+        for (list, rows) in &self.lists {
+            write_csv(&folder.join(self.list_file(list)), rows)?;
         }
-        let bytes = writer
-            .into_inner()
-            .map_err(|e| Error::io(&data)(e.into_error()))?;
-        fs::write(&data, bytes).map_err(Error::io(&data))?;
 
         let mapping = folder.join(format!("{}.toml", spec.name));
         fs::write(&mapping, self.mapping()).map_err(Error::io(&mapping))?;
@@ -248,8 +277,14 @@ impl Table {
             name: spec.name,
             name_zh: spec.name_zh,
             mapping,
-            items: spec.items.iter().map(|item| item.code).collect(),
+            items: (spec.items.iter().map(|item| item.code))
+                .chain(self.lists.iter().map(|(list, _)| list.code))
+                .collect(),
         })
+    }
+
+    fn list_file(&self, list: &ListSpec) -> String {
+        format!("{}-{}.csv", self.spec.name, list.code)
     }
 
     fn mapping(&self) -> String {
@@ -258,16 +293,55 @@ impl Table {
         let paths = [format!("{}.csv", spec.name)];
         let as_of = format!("{{ column = {} }}", quoted(AS_OF));
         mapping_head(&mut text, spec.name, &paths, &as_of);
+        for (list, _) in &self.lists {
+            let (name, file) = (quoted(list.code), quoted(&self.list_file(list)));
+            let subject = quoted(SUBJECT);
+            let _ = writeln!(
+                text,
+                "\n[[related]]\nname = {name}\npaths = [{file}]\nsubject = {subject}"
+            );
+        }
         for item in spec.items {
             let fields: Vec<_> = item
                 .fields
                 .iter()
                 .map(|field| (field.name, field.column, field.kind))
                 .collect();
-            mapping_item(&mut text, item.code, &fields);
+            mapping_item(&mut text, item.code, "", &fields);
+            for field in item.fields {
+                mapping_values(&mut text, field.name, field.words);
+            }
+        }
+        for (list, _) in &self.lists {
+            let fields: Vec<_> = (list.fields.iter())
+                .map(|field| (field.name, field.column, field.kind))
+                .collect();
+            let order: Vec<String> = list.order_by.iter().map(|name| quoted(name)).collect();
+            let rows = format!(
+                "list = true\nfrom = {}\norder_by = [{}]\n",
+                quoted(list.code),
+                order.join(", ")
+            );
+            mapping_item(&mut text, list.code, &rows, &fields);
+            for field in list.fields {
+                mapping_values(&mut text, field.name, field.words);
+            }
         }
         text
     }
+}
+
+fn write_csv(file: &Path, rows: &[Vec<String>]) -> Result<(), Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer
+            .write_record(row)
+            .map_err(|e| Error::io(file)(std::io::Error::other(e)))?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|e| Error::io(file)(e.into_error()))?;
+    fs::write(file, bytes).map_err(Error::io(file))
 }
 
 /// The mapping of files of public company registrations with the columns 企业名称, 统一社会信用代码,
@@ -284,6 +358,7 @@ pub fn enterprise_mapping(name: &str, files: &[String], as_of: &str) -> String {
     mapping_item(
         &mut text,
         "business_registration",
+        "",
         &[
             ("name", "企业名称", required),
             ("type", "企业类型", short),
@@ -332,8 +407,10 @@ fn mapping_head(text: &mut String, name: &str, paths: &[String], as_of: &str) {
     let _ = writeln!(text, "as_of = {as_of}");
 }
 
-fn mapping_item(text: &mut String, code: &str, fields: &[(&str, &str, &str)]) {
-    let _ = writeln!(text, "\n[[item]]\ncode = {}\nfields = [", quoted(code));
+/// `rows` are the lines that say which rows it is made of.
+fn mapping_item(text: &mut String, code: &str, rows: &str, fields: &[(&str, &str, &str)]) {
+    let code = quoted(code);
+    let _ = writeln!(text, "\n[[item]]\ncode = {code}\n{rows}fields = [");
     for (name, column, kind) in fields {
         let (name, column) = (quoted(name), quoted(column));
         let _ = writeln!(
@@ -342,6 +419,17 @@ fn mapping_item(text: &mut String, code: &str, fields: &[(&str, &str, &str)]) {
         );
     }
     let _ = writeln!(text, "]");
+}
+
+/// The register's words of a field in the catalogue's, if it has any.
+fn mapping_values(text: &mut String, field: &str, words: &[(&str, &str)]) {
+    if words.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "[item.values.{field}]");
+    for (word, code) in words {
+        let _ = writeln!(text, "{} = {}", quoted(word), quoted(code));
+    }
 }
 
 /// As a TOML string.

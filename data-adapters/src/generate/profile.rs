@@ -103,9 +103,9 @@ impl Accounts {
     }
 }
 
-const FAMILIES: &[&str] = &["王", "李", "张", "陈", "沈", "陆", "顾", "周", "徐", "朱"];
+pub(super) const FAMILIES: &[&str] = &["王", "李", "张", "陈", "沈", "陆", "顾", "周", "徐", "朱"];
 
-const GIVEN: &[&str] = &[
+pub(super) const GIVEN: &[&str] = &[
     "建华", "晓燕", "志强", "丽娟", "明", "国平", "海燕", "俊杰", "敏", "伟",
 ];
 

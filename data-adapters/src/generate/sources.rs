@@ -1,6 +1,6 @@
 //! The six invented sources, two a region: their items, fields, columns, and how cells are made up.
 //!
-//! One table gives both the CSV columns and the mapping, so the two cannot drift apart. Cells use the
+//! Their lists are in `lists`. One table gives both the CSV columns and the mapping, so the two cannot drift apart. Cells use the
 //! mixed notations of real registers (`1,000(万元人民币)`, `2019年1月2日`, `N/A`).
 
 use super::Region;
@@ -27,15 +27,39 @@ pub(super) struct FieldSpec {
     pub(super) column: &'static str,
     /// What follows `type = ` in the mapping.
     pub(super) kind: &'static str,
+    /// The register's words, and what each is in the catalogue; none where cells are the values themselves.
+    pub(super) words: &'static [(&'static str, &'static str)],
     pub(super) cell: fn(&mut Seeded, &Profile) -> String,
 }
 
+/// What registers say of how an enterprise stands.
+const STATUS: &[(&str, &str)] = &[
+    ("存续", "active"),
+    ("停业", "suspended"),
+    ("注销", "deregistered"),
+];
+
+macro_rules! words {
+    () => {
+        &[]
+    };
+    ($words:ident) => {
+        $words
+    };
+}
+
 macro_rules! item {
-    ($code:literal, $chance:literal, $($name:literal / $column:literal : $kind:literal = $cell:expr;)+) => {
+    ($code:literal, $chance:literal, $($name:literal / $column:literal : $kind:literal $(of $words:ident)? = $cell:expr;)+) => {
         ItemSpec {
             code: $code,
             chance: $chance,
-            fields: &[$(FieldSpec { name: $name, column: $column, kind: $kind, cell: $cell }),+],
+            fields: &[$(FieldSpec {
+                name: $name,
+                column: $column,
+                kind: $kind,
+                words: words!($($words)?),
+                cell: $cell,
+            }),+],
         }
     };
 }
@@ -66,7 +90,7 @@ pub(super) const SOURCES: &[SourceSpec] = &[
                 "type" / "企业类型": "\"text\", max_length = 100" = |_, p| p.kind.into();
                 "registered_capital" / "注册资本": "\"money\"" = |s, p| if s.chance(70) { registered_capital(s, p) } else { format!("{}(万元)", (p.capital / 2).max(1)) };
                 "established" / "成立日期": "\"date\"" = |_, p| format_date(p.established);
-                "status" / "登记状态": "\"text\", max_length = 16" = |_, _| "active".into();
+                "status" / "登记状态": "\"text\", max_length = 16" of STATUS = |_, _| "存续".into();
                 "address" / "住所": "\"text\", max_length = 400" = |s, p| if s.chance(75) { p.address.clone() } else { p.former_address.clone() };
             ),
             item!("social_security", 55,
@@ -86,7 +110,7 @@ pub(super) const SOURCES: &[SourceSpec] = &[
             "legal_representative" / "法定代表人": "\"text\", max_length = 100" = |_, p| p.owner.clone();
             "registered_capital" / "注册资本": "\"money\"" = registered_capital;
             "established" / "成立日期": "\"date\"" = |_, p| format_date(p.established);
-            "status" / "登记状态": "\"text\", max_length = 16" = |s, _| if s.chance(97) { "active" } else { "suspended" }.into();
+            "status" / "登记状态": "\"text\", max_length = 16" of STATUS = |s, _| if s.chance(97) { "存续" } else { "停业" }.into();
             "authority" / "登记机关": "\"text\", max_length = 200" = |_, p| format!("{}市市场监督管理局", p.city);
             "industry" / "行业": "\"text\", max_length = 100" = |_, p| p.trade.into();
             "address" / "住所": "\"text\", max_length = 400" = |_, p| p.address.clone();
@@ -160,7 +184,7 @@ pub(super) const SOURCES: &[SourceSpec] = &[
     SourceSpec {
         region: Region::Zhejiang,
         name: "zhejiang-utility",
-        name_zh: "浙江公用事业",
+        name_zh: "浙江公共信用平台",
         items: &[
             item!("electricity_payment", 100,
                 "period" / "用电统计期间": "\"text\", max_length = 16" = |_, _| "2026H1".into();

@@ -1,13 +1,13 @@
 //! Items and their fields: the checks that make [`ItemMapping`]s of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
-use super::raw::{Checked, Checker, RawField, RawItem};
+use super::raw::{Checked, Checker, RawField, RawItem, RawValues};
 use super::{
-    DEFAULT_ENTRIES, FieldMapping, ItemMapping, MAX_ENTRIES, MAX_FIELDS, MAX_ITEMS, Order, Related,
-    Rows,
+    DEFAULT_ENTRIES, FieldMapping, ItemMapping, MAX_ENTRIES, MAX_FIELDS, MAX_ITEMS, MAX_VALUES,
+    Order, Related, Rows, ValueTable,
 };
 use crate::number::known_currency;
 use crate::value::FieldKind;
@@ -15,11 +15,15 @@ use crate::value::FieldKind;
 /// Most fields that entries are ordered by.
 const MAX_ORDER: usize = 8;
 
+/// Longest value or code of a table of values, in bytes.
+const MOST_VALUE_BYTES: usize = 256;
+
 impl Checker<'_> {
     pub(super) fn items(
         &self,
         items: &[Spanned<RawItem>],
         related: &[Related],
+        absent: &[String],
     ) -> Checked<Vec<ItemMapping>> {
         if items.is_empty() {
             let message = "there is no item: a source without one gives nothing";
@@ -38,7 +42,8 @@ impl Checker<'_> {
             if !codes.insert(code.clone()) {
                 return self.refuse(&code_at, &item.code, "this item is mapped twice");
             }
-            let fields = self.fields(&at, &item.fields)?;
+            let mut fields = self.fields(&at, &item.fields)?;
+            self.values(&at, item, &mut fields, absent)?;
             let rows = self.rows(&at, item, &fields, related)?;
             checked.push(ItemMapping { code, rows, fields });
         }
@@ -206,7 +211,86 @@ impl Checker<'_> {
             kind,
             required: field.required,
             max_length: field.max_length.as_ref().map(|length| *length.get_ref()),
+            values: None,
         })
+    }
+
+    /// Gives fields the tables that translate their values.
+    fn values(
+        &self,
+        item: &str,
+        raw: &RawItem,
+        fields: &mut [FieldMapping],
+        absent: &[String],
+    ) -> Checked<()> {
+        for (name, table) in &raw.values {
+            let at = format!("{item}.values.{}", name.get_ref());
+            let place = self.field_named(&at, name, name.get_ref(), fields)?;
+            let field = &mut fields[place];
+            if field.kind != FieldKind::Text {
+                return self.refuse(&at, name, "only values of text are translated");
+            }
+            let codes = self.value_table(&at, table, field.max_length, absent)?;
+            field.values = Some(ValueTable {
+                codes,
+                keep_unlisted: false,
+            });
+        }
+        for (index, (field, raw)) in fields.iter_mut().zip(raw.fields.get_ref()).enumerate() {
+            let Some(unlisted) = &raw.get_ref().unlisted else {
+                continue;
+            };
+            let at = format!("{item}.fields[{}].unlisted", index + 1);
+            let Some(values) = &mut field.values else {
+                let message = format!("goes with a table of values, [item.values.{}]", field.name);
+                return self.refuse(&at, unlisted, message);
+            };
+            values.keep_unlisted = match unlisted.get_ref().as_str() {
+                "refuse" => false,
+                "keep" => true,
+                _ => return self.refuse(&at, unlisted, "is refuse or keep"),
+            };
+        }
+        Ok(())
+    }
+
+    fn value_table(
+        &self,
+        at: &str,
+        table: &Spanned<RawValues>,
+        max_length: Option<usize>,
+        absent: &[String],
+    ) -> Checked<BTreeMap<String, String>> {
+        if !(1..=MAX_VALUES).contains(&table.get_ref().len()) {
+            let message = format!("translates 1 to {MAX_VALUES} values");
+            return self.refuse(at, table, message);
+        }
+        let mut codes = BTreeMap::new();
+        for (from, to) in table.get_ref() {
+            for (which, text) in [("value", from), ("code", to)] {
+                let (text, place) = (text.get_ref(), text);
+                let fits = (1..=MOST_VALUE_BYTES).contains(&text.len())
+                    && text.trim() == text
+                    && !text.chars().any(char::is_control);
+                if !fits {
+                    let message = format!(
+                        "a {which} has 1 to {MOST_VALUE_BYTES} bytes, no blanks at its ends and no control characters"
+                    );
+                    return self.refuse(at, place, message);
+                }
+            }
+            if absent.contains(from.get_ref()) {
+                let message =
+                    "this value means that there is none (`absent`), and is never translated";
+                return self.refuse(at, from, message);
+            }
+            let length = to.get_ref().chars().count();
+            if max_length.is_some_and(|most| length > most) {
+                return self.refuse(at, to, "is longer than the field's max_length");
+            }
+            codes.insert(from.get_ref().clone(), to.get_ref().clone());
+        }
+        Ok(codes)
     }
 
     fn kind(&self, at: &str, field: &RawField) -> Checked<FieldKind> {

@@ -3,6 +3,7 @@
 //! Every value keeps its span until it is checked, so that a fault is reported at its line. Here are the
 //! shapes and what all kinds of source have; what is a kind's own is in `origin`, items are in `items`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -129,7 +130,12 @@ pub(super) struct RawItem {
     pub(super) order_by: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) max_entries: Option<Spanned<usize>>,
     pub(super) fields: Spanned<Vec<Spanned<RawField>>>,
+    #[serde(default)]
+    pub(super) values: BTreeMap<Spanned<String>, Spanned<RawValues>>,
 }
+
+/// The catalogue's codes by the register's.
+pub(super) type RawValues = BTreeMap<Spanned<String>, Spanned<String>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +148,7 @@ pub(super) struct RawField {
     pub(super) max_length: Option<Spanned<usize>>,
     pub(super) unit: Option<Spanned<String>>,
     pub(super) currency: Option<Spanned<String>>,
+    pub(super) unlisted: Option<Spanned<String>>,
 }
 
 /// Turns offsets into places.
@@ -162,7 +169,7 @@ pub(super) fn parse(text: &str, path: &Path) -> Checked<Mapping> {
     let as_of = checker.as_of(&source.as_of)?;
     let absent = checker.absent(source.absent.as_ref())?;
     let related = checker.related(&raw.related, &origin)?;
-    let items = checker.items(&raw.item, &related)?;
+    let items = checker.items(&raw.item, &related, &absent)?;
     for (index, table) in related.iter().enumerate() {
         if !items.iter().any(|item| item.rows.related() == Some(index)) {
             let at = format!("related[{}].name", index + 1);

@@ -80,7 +80,7 @@ pub(crate) fn become_test_runner(args: &[OsString], tools: &Tools) -> Result<Exi
     // `--tests` makes the programs that tests start the same that the runner would build (its development
     // dependencies take part in choosing features), so nothing is compiled twice.
     run(cargo()
-        .args(["build", "--workspace", "--bins", "--tests"])
+        .args(["build", "--workspace", "--bins", "--tests", "--examples"])
         .args(locked()))?;
 
     let mut command = cargo();

@@ -1,7 +1,8 @@
 //! The Python tools of the tests: one virtual environment in the cache folder, with every version pinned.
-//! It holds the gRPC packages of the interoperability client, and buf, whose official wheel needs no Node.
+//! It holds the gRPC packages that the client library in `clients/python` is made and run with, mypy, which checks its
+//! types, and buf, whose official wheel needs no Node.
 //!
-//! Nothing of the product itself is Python.
+//! That library is the only Python of the product; whoever uses it installs it with pip.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -80,7 +81,7 @@ pub(crate) fn install(python: &Path) -> Result<()> {
     let list = environment.join("requirements.txt");
     fs::write(&list, PINNED).with_context(|| format!("cannot write {}", list.display()))?;
     run_quiet(
-        "Downloading gRPC for Python and buf (about 50 MB, once)",
+        "Downloading gRPC for Python, mypy and buf (about 70 MB, once)",
         Command::new(tools()?.python)
             .args([
                 "-m",

@@ -1,6 +1,10 @@
 //! The command line's way to a node: mutual TLS, signed transactions, receipts that are checked.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::Mutex;
@@ -30,6 +34,12 @@ use crate::{
 
 /// How long a command waits for its transaction to be committed, in milliseconds.
 const WAIT_MS: u32 = 30_000;
+
+/// How much longer its call may take.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// The pause before it is handed in again to a node that was away.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A person's connection to a node or an observer.
 #[derive(Clone)]
@@ -153,6 +163,33 @@ impl Client {
             .await
     }
 
+    /// Hands a transaction in, and the same bytes again while the node is away: they are ordered once.
+    async fn hand_in(
+        &self,
+        transaction: wire::Transaction,
+    ) -> Result<wire::SubmitTransactionResponse, tonic::Status> {
+        let until = Instant::now() + Duration::from_millis(WAIT_MS.into());
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let mut request = tonic::Request::new(wire::SubmitTransactionRequest {
+                transaction: Some(transaction.clone()),
+                wait_ms: u32::try_from(left.as_millis()).unwrap_or(WAIT_MS).max(1),
+            });
+            request.set_timeout(left + MARGIN);
+            let mut client = SubmissionServiceClient::new(self.channel.clone());
+            match client.submit_transaction(request).await {
+                Ok(answer) => return Ok(answer.into_inner()),
+                Err(status)
+                    if FaultView::from_status(&status).is_transient()
+                        && Instant::now() + AGAIN < until =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(status) => return Err(status),
+            }
+        }
+    }
+
     /// As [`Client::submit`], with the expiry height given.
     pub async fn submit_before(
         &self,
@@ -168,14 +205,7 @@ impl Client {
             &self.genesis.distinguishing_id,
             &mut rand::rng(),
         );
-        let answer = SubmissionServiceClient::new(self.channel.clone())
-            .submit_transaction(wire::SubmitTransactionRequest {
-                transaction: Some(transaction),
-                wait_ms: WAIT_MS,
-            })
-            .await
-            .map_err(explain)?
-            .into_inner();
+        let answer = self.hand_in(transaction).await.map_err(explain)?;
         let receipt = answer.receipt.ok_or_else(|| {
             anyhow!(
                 "transaction {} was taken but not committed within {} s; look for it again with `xinqiao proof receipt`",

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -15,8 +16,13 @@ use figment::{
     providers::{Env, Format, Toml},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use xinqiao_agent::UserAccess;
-use xinqiao_ledger::ids::{OrgId, SourceId};
+use xinqiao_agent::{JobLimits, UserAccess};
+use xinqiao_dispatch::turn::TAKEOVER_MS;
+use xinqiao_gateway::TurnLimits;
+use xinqiao_ledger::{
+    group::NodeName,
+    ids::{OrgId, SourceId},
+};
 use xinqiao_rpc::{Identity, telemetry};
 
 use crate::files;
@@ -172,8 +178,61 @@ pub struct SourceFile {
     pub name: String,
     /// The mapping file.
     pub mapping: PathBuf,
-    /// The salt key: 64 hexadecimal digits.
+    /// The salt key: 64 hexadecimal digits. All nodes of the source have the same.
     pub salt_key: PathBuf,
+    /// Records that are read from it at once, at least 1; left out, as many as the holder works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<NonZeroU32>,
+    /// How many data-holding nodes serve the source: 1 to 16.
+    #[serde(default = "alone", skip_serializing_if = "is_alone")]
+    pub nodes: u8,
+    /// This one's number among them, counted from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub node: u8,
+    /// After how many milliseconds another node takes up what this one shows no sign of: 10 to 60,000. The
+    /// same at all nodes.
+    #[serde(default = "takeover", skip_serializing_if = "is_usual_takeover")]
+    pub takeover_after_ms: u32,
+}
+
+fn sync_dir() -> PathBuf {
+    "data/sync".into()
+}
+
+fn alone() -> u8 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_alone(nodes: &u8) -> bool {
+    *nodes == alone()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_first(node: &u8) -> bool {
+    *node == 0
+}
+
+fn takeover() -> u32 {
+    TAKEOVER_MS
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_usual_takeover(after: &u32) -> bool {
+    *after == takeover()
+}
+
+fn group_dir() -> PathBuf {
+    "data/groups".into()
 }
 
 /// `xinqiao holder`.
@@ -188,6 +247,17 @@ pub struct HolderFile {
     pub data_dir: PathBuf,
     /// Where sealed reports wait for their release and collection.
     pub spool_dir: PathBuf,
+    /// Where lists of codes and checkpoints of registration are kept; each node has its own.
+    #[serde(default = "sync_dir")]
+    pub state_dir: PathBuf,
+    /// Where delivery groups with institutions are kept; `data/groups` if it is left out. No copies of it are to
+    /// be made: keys lie there, and what is lost is made good by itself.
+    #[serde(default = "group_dir")]
+    pub group_dir: PathBuf,
+    /// Which of the organisation's data-holding nodes this is, for delivery groups; a name of its holder key if it
+    /// is left out. Needed where several nodes have one key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Mutual TLS.
@@ -230,9 +300,43 @@ pub struct GatewayFile {
     /// Roles and purposes (casbin); the built-in policy if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PathBuf>,
+    /// How institutions share this gateway.
+    #[serde(default, skip_serializing_if = "TurnsOf::is_default")]
+    pub turns: TurnsOf,
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: Telemetry,
+}
+
+/// How many orders a gateway puts on the ledger at once, and lets wait. What is left out is as by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TurnsOf {
+    /// Of all institutions at once. 256 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<u32>,
+    /// Of one institution at once. 128 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_institution: Option<u32>,
+    /// Of one institution that wait. 1,024 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u32>,
+}
+
+impl TurnsOf {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> TurnLimits {
+        let default = TurnLimits::default();
+        TurnLimits {
+            under_way: self.under_way.unwrap_or(default.under_way),
+            of_institution: self.of_institution.unwrap_or(default.of_institution),
+            waiting: self.waiting.unwrap_or(default.waiting),
+        }
+    }
 }
 
 /// Where a source is held.
@@ -241,8 +345,8 @@ pub struct GatewayFile {
 pub struct HolderOf {
     /// The source.
     pub source: SourceId,
-    /// `https://host:port` of its data-holding node.
-    pub uri: String,
+    /// `https://host:port` of each of its data-holding nodes, in the order of their numbers.
+    pub uris: Vec<String>,
 }
 
 /// What users may do whom an agent's configuration does not name. Whether a user is open is for the
@@ -271,6 +375,14 @@ pub struct AgentFile {
     pub tls: Tls,
     /// The home region's gateway.
     pub gateway: Remote,
+    /// Where its seats in delivery groups are kept; `data/groups` if it is left out. No copies of it are to be
+    /// made: keys lie there, and what is lost is made good by itself.
+    #[serde(default = "group_dir")]
+    pub group_dir: PathBuf,
+    /// Which of the institution's machines this is, for delivery groups; a name of its certificate if it is left
+    /// out. No two machines have one name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
     /// Signs orders, SM2 PEM.
     pub agent_key: PathBuf,
     /// Opens reports, SM2 PEM.
@@ -287,9 +399,55 @@ pub struct AgentFile {
     /// What users may do who are not in `users`.
     #[serde(default)]
     pub other_users: OtherUsers,
+    /// Where orders, answers and jobs are kept that must outlast the agent, encrypted.
+    #[serde(default = "agent_state")]
+    pub state_dir: PathBuf,
+    /// Jobs.
+    #[serde(default, skip_serializing_if = "JobsOf::is_default")]
+    pub jobs: JobsOf,
     /// Logs and traces.
     #[serde(default)]
     pub telemetry: Telemetry,
+}
+
+fn agent_state() -> PathBuf {
+    "data/agent".into()
+}
+
+/// How many jobs an agent has, and how much it does at once for them. What is left out is as by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobsOf {
+    /// Queries of all jobs that go side by side. 16 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Jobs of one user that have not ended. 8 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_of_user: Option<usize>,
+    /// For how many days a job is kept after its end. 7 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
+    /// MiB of reports that are kept. 8,192 if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_mib: Option<u32>,
+}
+
+impl JobsOf {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> JobLimits {
+        let default = JobLimits::default();
+        JobLimits {
+            concurrency: self.concurrency.unwrap_or(default.concurrency),
+            open_of_user: self.open_of_user.unwrap_or(default.open_of_user),
+            keep_days: self.keep_days.unwrap_or(default.keep_days),
+            state_bytes: (self.state_mib).map_or(default.state_bytes, |mib| u64::from(mib) << 20),
+            ..default
+        }
+    }
 }
 
 /// How a person at the command line reaches a node: `--profile`.

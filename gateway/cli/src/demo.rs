@@ -29,7 +29,10 @@ use self::{
     processes::Process,
 };
 use crate::{
-    client::Client, commands::genesis::AgreeBy, config::Telemetry, keyfiles, progress, render,
+    client::Client,
+    commands::{genesis::AgreeBy, member::Seal},
+    config::Telemetry,
+    keyfiles, progress, render,
     signals::Asked,
 };
 
@@ -67,6 +70,12 @@ pub struct Args {
     /// crash) or solo (one).
     #[arg(long, value_enum, default_value_t = AgreeBy::Bft)]
     engine: AgreeBy,
+    /// How the bank has its reports sealed: for delivery groups (mls), or in digital envelopes.
+    #[arg(long, value_enum, default_value_t = Seal::Mls)]
+    seal: Seal,
+    /// How many data-holding nodes each source has: of several, one may be killed and the others serve.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    holders: u8,
     /// Send traces to this OTLP collector, `http://host:port`.
     #[arg(long)]
     otlp: Option<String>,
@@ -132,7 +141,7 @@ async fn whole(args: &Args, running: &mut Vec<Process>) -> Result<()> {
         )?),
     };
     let engine = Engine::from(args.engine);
-    let consortium = found::found(&dir, &data.plans()?, engine, &telemetry)?;
+    let consortium = found::found(&dir, &data.plans()?, engine, args.holders, &telemetry)?;
     println!(
         "  four bureaus, {} of them with a validator (engine {}), one bank, one regulator;\n  keys, certificates and genesis in {}",
         engine.least(),
@@ -154,12 +163,17 @@ async fn whole(args: &Args, running: &mut Vec<Process>) -> Result<()> {
     println!("{}", sync_table(&reports));
 
     head("Starting data-holding nodes, gateways and the bank's agent 启动数据节点、网关与机构代理");
-    for kind in ["holder", "gateway"] {
-        for bureau in &consortium.serving {
-            start(running, &consortium, bureau, kind).await?;
+    for bureau in &consortium.serving {
+        for node in 0..args.holders {
+            let file = found::holder(node);
+            start_from(running, &consortium, bureau, "holder", &file).await?;
         }
     }
+    for bureau in &consortium.serving {
+        start(running, &consortium, bureau, "gateway").await?;
+    }
     open_clerk(&consortium).await?;
+    choose_seal(&consortium, args.seal).await?;
     start(running, &consortium, BANK, "agent").await?;
 
     match &data {
@@ -239,10 +253,22 @@ async fn start(
     org: &str,
     kind: &str,
 ) -> Result<()> {
-    let waiting = progress::spinner(format!("{org}/{kind}"));
-    let config = consortium.config(org, kind);
+    start_from(running, consortium, org, kind, kind).await
+}
+
+/// Starts a process from the configuration file of that name.
+async fn start_from(
+    running: &mut Vec<Process>,
+    consortium: &Consortium,
+    org: &str,
+    kind: &str,
+    file: &str,
+) -> Result<()> {
+    let waiting = progress::spinner(format!("{org}/{file}"));
+    let config = consortium.config(org, file);
     consortium.give_up_port(&config)?;
-    let process = Process::start(org, kind, &config).await?;
+    let mut process = Process::start(org, kind, &config).await?;
+    process.name = format!("{org}/{file}");
     waiting.finish_and_clear();
     println!("  {} {}", console::style("✓").green(), process.name);
     running.push(process);
@@ -321,6 +347,21 @@ async fn open_clerk(consortium: &Consortium) -> Result<()> {
     Ok(())
 }
 
+/// The bank chooses how its reports are sealed, signed with its admin key.
+async fn choose_seal(consortium: &Consortium, seal: Seal) -> Result<()> {
+    let client = Client::open(&consortium.profile(BANK))?;
+    client.submit(seal.choose(), &client.admin_key()?).await?;
+    let words = match seal {
+        Seal::Mls => "for delivery groups of each data-holding node and the bank's agents (MLS)",
+        Seal::Envelope => "in digital envelopes to its SM2 key",
+    };
+    println!(
+        "  {} the bank has its reports sealed {words}",
+        console::style("✓").green()
+    );
+    Ok(())
+}
+
 /// Says how to go on by hand, and leaves the same for programs in `running.json`.
 fn by_hand(consortium: &Consortium, data: &Data) -> Result<()> {
     head("Everything is running; ctrl-C stops it 运行中");
@@ -343,6 +384,9 @@ fn by_hand(consortium: &Consortium, data: &Data) -> Result<()> {
     if !more.is_empty() {
         println!("  more enterprises: {more}");
     }
+    println!("\nfor the programs of docs/integrating.md:");
+    println!("  export XINQIAO_AGENT={agent} XINQIAO_USCC={uscc} XINQIAO_PURPOSE={purpose}");
+    println!("  export XINQIAO_OTHERS=\"{more}\"");
     println!("\n  alias xinqiao={}", show(&program));
     println!("  xinqiao query --agent {agent} {uscc} --purpose {purpose}");
     println!("  xinqiao consent list --profile {} {uscc}", show(&bureau));

@@ -91,6 +91,11 @@ enum Command {
     Consent(commands::consent::ConsentCommand),
     /// Ask an institution's agent for a report.
     Query(commands::query::Query),
+    /// Ask for reports of many enterprises as one job: start, follow, list, cancel.
+    #[command(subcommand)]
+    Job(commands::job::JobCommand),
+    /// Be told when registered digests of consenting enterprises change.
+    Watch(commands::watch::Watch),
     /// Orders as the ledger has them.
     #[command(subcommand)]
     Order(commands::order::OrderCommand),
@@ -148,6 +153,8 @@ async fn run(command: Command, json: bool) -> anyhow::Result<()> {
         Command::Catalogue(command) => commands::catalogue::run(command, json).await,
         Command::Consent(command) => commands::consent::run(command, json).await,
         Command::Query(query) => commands::query::run(query, json).await,
+        Command::Job(command) => commands::job::run(command, json).await,
+        Command::Watch(watch) => commands::watch::run(watch, json).await,
         Command::Order(command) => commands::order::run(command, json).await,
         Command::Audit(command) => commands::audit::run(command, json).await,
         Command::Proof(command) => commands::proof::run(command, json).await,

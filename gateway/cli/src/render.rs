@@ -79,6 +79,15 @@ pub fn part_status(value: i32) -> String {
     )
 }
 
+/// How reports are sealed: `envelope` or `mls`.
+pub fn seal_scheme(value: i32) -> String {
+    match wire::SealScheme::try_from(value) {
+        Ok(wire::SealScheme::Sm2Sm4Gcm) => "envelope".to_owned(),
+        Ok(wire::SealScheme::MlsSm4Gcm) => "mls".to_owned(),
+        Ok(wire::SealScheme::Unspecified) | Err(_) => format!("unknown {value}"),
+    }
+}
+
 /// Where a consent stands.
 pub fn consent_status(value: i32) -> String {
     wire::ConsentStatus::try_from(value).map_or_else(

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use xinqiao_dispatch::pseudonym::UserKey;
 use xinqiao_ledger::{
     ids::{Fingerprint, OrgId, UserId},
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
+    order::SealScheme,
     wire::{self, tx_body::Action},
 };
 
@@ -42,6 +43,22 @@ pub enum MemberCommand {
     OpenUser(UserArgs),
     /// Close a user of one's own institution.
     CloseUser(UserArgs),
+    /// Register a key of one's own organisation, such as a second data-holding node's.
+    AddKey {
+        /// How to reach a node, and the admin key.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// `ROLE=FILE` with an SM2 key: admin, holder, gateway, agent or encryption.
+        key: String,
+    },
+    /// Revoke a key of one's own organisation: nothing that it signs from then on counts.
+    RevokeKey {
+        /// How to reach a node, and the admin key.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// Its id: 64 hexadecimal digits, as `xinqiao --json order list` shows a holder's.
+        id: Fingerprint,
+    },
     /// Register a TLS certificate of one's own organisation: nobody is let in with one that is not on the ledger.
     AddCertificate {
         /// How to reach a node, and the admin key.
@@ -63,12 +80,44 @@ pub enum MemberCommand {
         #[arg(long, conflicts_with = "file")]
         fingerprint: Option<Fingerprint>,
     },
+    /// Choose how reports to one's own institution are sealed, from the next order on: in digital envelopes, or
+    /// for delivery groups (MLS). Orders that are placed already keep what was in force then.
+    SetSealScheme {
+        /// How to reach a node, and the admin key.
+        #[arg(long, env = "XINQIAO_PROFILE")]
+        profile: PathBuf,
+        /// How.
+        #[arg(value_enum)]
+        scheme: Seal,
+    },
     /// Freeze a member at once. Signed by the regulator.
     Freeze(StandingArgs),
     /// Lift a regulator's freeze. Signed by a regulator.
     Unfreeze(StandingArgs),
     /// Expel a member for good. Signed by its sponsor; whoever has none is expelled by a vote.
     Expel(StandingArgs),
+}
+
+/// How reports are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Seal {
+    /// A digital envelope to the institution's SM2 key.
+    Envelope,
+    /// A delivery group (MLS) of data-holding node and agents, with forward secrecy.
+    Mls,
+}
+
+impl Seal {
+    /// The transaction's action that chooses it.
+    pub fn choose(self) -> Action {
+        let scheme = match self {
+            Self::Envelope => SealScheme::Sm2Sm4Gcm,
+            Self::Mls => SealScheme::MlsSm4Gcm,
+        };
+        Action::SetSealScheme(wire::SetSealScheme {
+            seal_scheme: scheme.to_wire(),
+        })
+    }
 }
 
 /// What a member for a genesis file is made of.
@@ -171,6 +220,16 @@ pub async fn run(command: MemberCommand, json: bool) -> Result<()> {
                 Action::CloseUser(wire::CloseUser { user: pseudonym }),
             )
         }
+        MemberCommand::AddKey { profile, key } => {
+            let key = Some(member_key(&key)?);
+            (profile, Action::AddKey(wire::AddKey { key }))
+        }
+        MemberCommand::RevokeKey { profile, id } => {
+            let revoke = wire::RevokeKey {
+                key_id: id.to_vec(),
+            };
+            (profile, Action::RevokeKey(revoke))
+        }
         MemberCommand::AddCertificate { profile, file } => {
             let fingerprint = genesis_file::fingerprint_of(&file)?.to_vec();
             let add = wire::AddCertificate { fingerprint };
@@ -191,6 +250,7 @@ pub async fn run(command: MemberCommand, json: bool) -> Result<()> {
             };
             (profile, Action::RevokeCertificate(revoke))
         }
+        MemberCommand::SetSealScheme { profile, scheme } => (profile, scheme.choose()),
         MemberCommand::Freeze(of) => {
             let freeze = wire::FreezeMember {
                 org: of.org.to_string(),
@@ -239,20 +299,26 @@ fn pseudonym(user: &UserArgs) -> Result<UserId> {
     Ok(UserKey::from(key).user(&org, name))
 }
 
+/// The public key of `ROLE=FILE`.
+fn member_key(pair: &str) -> Result<wire::MemberKey> {
+    let (role, file) = pair
+        .split_once('=')
+        .context("a key is given as ROLE=FILE")?;
+    let role = serde_json::from_value::<KeyRole>(json!(role))
+        .with_context(|| format!("{role:?} is no role of a key"))?;
+    let secret = keyfiles::sm2(file.as_ref())?;
+    Ok(wire::MemberKey {
+        public_key: secret.public().to_sec1().to_vec(),
+        role: role.to_wire(),
+    })
+}
+
 fn member(new: &NewMember) -> Result<Member> {
     let kinds = serde_json::from_value::<MemberKind>(json!(new.kind))
         .with_context(|| format!("{:?} is no kind of member", new.kind))?;
     let mut keys = Vec::new();
     for pair in &new.keys {
-        let (role, file) = pair.split_once('=').context("--key takes ROLE=FILE")?;
-        let role = serde_json::from_value::<KeyRole>(json!(role))
-            .with_context(|| format!("{role:?} is no role of a key"))?;
-        let secret = keyfiles::sm2(file.as_ref())?;
-        let key = secret.public();
-        keys.push(wire::MemberKey {
-            public_key: key.to_sec1().to_vec(),
-            role: role.to_wire(),
-        });
+        keys.push(member_key(pair)?);
     }
     for point in &new.token_keys {
         keys.push(wire::MemberKey {
@@ -292,7 +358,7 @@ async fn list(client: &Client, json: bool) -> Result<()> {
         .map_err(explain)?
         .into_inner();
     let mut table = render::table([
-        "member", "name", "kind", "region", "standing", "votes", "keys", "admitted",
+        "member", "name", "kind", "region", "standing", "votes", "seal", "keys", "admitted",
     ]);
     let mut values = Vec::new();
     for state in members.members {
@@ -306,9 +372,14 @@ async fn list(client: &Client, json: bool) -> Result<()> {
         values.push(json!({
             "org": member.org, "name": member.name, "region": member.region,
             "kind": render::member_kind(member.kind), "status": render::member_status(state.status),
-            "suspended": state.suspended, "voting_weight": state.voting_weight,
+            "suspended": state.suspended, "seal_scheme": render::seal_scheme(state.seal_scheme),
+             "voting_weight": state.voting_weight,
             "keys": keys, "admitted_at_height": state.admitted_at_height, "sponsor": state.sponsor,
         }));
+        let seal = match member.kind() {
+            wire::MemberKind::Institution => render::seal_scheme(state.seal_scheme),
+            _ => String::new(),
+        };
         table.add_row([
             member.org,
             member.name,
@@ -319,6 +390,7 @@ async fn list(client: &Client, json: bool) -> Result<()> {
                 false => render::member_status(state.status),
             },
             state.voting_weight.to_string(),
+            seal,
             keys.join(" "),
             match state.admitted_at_height {
                 0 => "genesis".into(),

@@ -82,7 +82,9 @@ pub fn table(orders: &[wire::OrderState]) -> comfy_table::Table {
         "purpose",
         "source",
         "items",
+        "seal",
         "part",
+        "holder",
         "reason",
     ]);
     for order in orders {
@@ -102,7 +104,9 @@ pub fn table(orders: &[wire::OrderState]) -> comfy_table::Table {
                 once(purpose.clone()),
                 of.source,
                 of.items.join(" "),
+                render::seal_scheme(order.seal_scheme),
                 render::part_status(part.status),
+                render::short(&part.holder),
                 part.reason.clone(),
             ]);
         }
@@ -119,7 +123,11 @@ fn json_of(order: &wire::OrderState) -> Value {
             json!({
                 "source": of.source, "items": of.items, "status": render::part_status(part.status),
                 "reason": part.reason, "ciphertext_digest": hex::encode(&part.ciphertext_digest),
-                "delivery_tx": hex::encode(&part.delivery_tx),
+                "delivery_tx": hex::encode(&part.delivery_tx), "holder": hex::encode(&part.holder),
+                "group_epoch": part.group_epoch.as_ref().map(|epoch| json!({
+                    "generation": epoch.generation, "epoch": epoch.epoch,
+                    "authenticator": hex::encode(&epoch.authenticator),
+                })),
             })
         })
         .collect();
@@ -127,6 +135,7 @@ fn json_of(order: &wire::OrderState) -> Value {
         "order": hex::encode(&order.order), "institution": order.institution,
         "placed_at_height": order.placed_at_height, "placed_at_ms": order.placed_at_ms,
         "missing_items": order.missing_items, "parts": parts,
+        "seal_scheme": render::seal_scheme(order.seal_scheme),
         "disputed": order.disputed, "settled": order.settled,
     })
 }

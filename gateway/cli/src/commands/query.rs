@@ -1,15 +1,19 @@
 //! `xinqiao query`: what a bank's application does, from the command line.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use xinqiao_client::Client;
 use xinqiao_ledger::{
     ids::{GrantId, ItemCode, PurposeCode},
-    wire::{self, report_service_client::ReportServiceClient},
+    wire,
 };
 use xinqiao_report::{Lang, Occasion, html, json, lines};
-use xinqiao_rpc::{Limits, Reason, limits::MAX_SEALED_MESSAGE_BYTES, tls};
+use xinqiao_rpc::Reason;
 
 use crate::{client::explain, render};
 
@@ -36,6 +40,9 @@ pub struct Query {
     /// How long the sources have, in milliseconds.
     #[arg(long, default_value_t = 10_000)]
     deadline_ms: u32,
+    /// Names this request: the same again is the same order and answer, and takes no second use of the grant.
+    #[arg(long, default_value = "")]
+    request_id: String,
     /// Write the report as a page that needs nothing else, and prints on A4.
     #[arg(long)]
     html: Option<PathBuf>,
@@ -70,28 +77,25 @@ impl From<ReportLang> for Lang {
 
 /// Runs the command.
 pub async fn run(query: Query, as_json: bool) -> Result<()> {
-    let channel = tls::plain_channel(&query.agent, &Limits::default())?;
     let occasion = Occasion {
         uscc: query.uscc.clone(),
         purpose: query.purpose.to_string(),
         user: query.user.clone(),
         reason,
     };
-    let report = ReportServiceClient::new(channel)
-        .max_decoding_message_size(MAX_SEALED_MESSAGE_BYTES)
-        .query_report(wire::QueryReportRequest {
-            uscc: query.uscc,
-            items: query.items.iter().map(ToString::to_string).collect(),
-            purpose: query.purpose.to_string(),
-            grant: query.grant.map(|grant| grant.to_vec()).unwrap_or_default(),
-            user: query.user,
-            deadline_ms: query.deadline_ms,
-            branch: String::new(),
-            with_catalogue: true,
-        })
+    let mut asked = xinqiao_client::Query::new(query.uscc, query.purpose.as_str(), query.user)
+        .items(query.items.iter().map(ItemCode::as_str))
+        .sources_within(Duration::from_millis(query.deadline_ms.into()))
+        .with_catalogue();
+    if let Some(grant) = &query.grant {
+        asked = asked.grant(grant);
+    }
+    if !query.request_id.is_empty() {
+        asked = asked.request_id(query.request_id);
+    }
+    let report = async { Client::new(&query.agent)?.ask(&asked).await }
         .await
-        .map_err(explain)?
-        .into_inner();
+        .map_err(failed)?;
     let lang = Lang::from(query.lang);
     if as_json {
         render::print_json(&json::report(&report, &occasion));
@@ -110,8 +114,16 @@ pub async fn run(query: Query, as_json: bool) -> Result<()> {
     Ok(())
 }
 
+/// A failure in the words that all commands have.
+fn failed(error: xinqiao_client::Error) -> anyhow::Error {
+    match &error.detail().status {
+        Some(status) => explain(status.clone()),
+        None => error.into(),
+    }
+}
+
 /// What a reason code means.
-fn reason(code: &str) -> Option<(&'static str, &'static str)> {
+pub fn reason(code: &str) -> Option<(&'static str, &'static str)> {
     let reason = Reason::from_code(code)?;
     Some((reason.chinese().happened, reason.english().happened))
 }

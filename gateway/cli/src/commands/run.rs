@@ -1,16 +1,20 @@
 //! The long-running processes. Each says `ready ADDRESS` on its standard output once it serves, and
 //! stops in order on SIGTERM or ctrl-C.
 
-use std::{io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use secrecy::SecretString;
 use xinqiao_agent::{Agent, AgentConfig, UserAccess, UserKey};
+use xinqiao_dispatch::turn::{MAX_NODES, Post};
 use xinqiao_gateway::{Endpoint, Gateway, GatewayConfig, Quotas};
 use xinqiao_holder::{Holder, HolderConfig, HolderLimits, Keys, ReplicaConfig, SourceConfig};
 use xinqiao_identity::token::TokenKey;
-use xinqiao_ledger::item::{PseudonymKey, SaltKey};
+use xinqiao_ledger::{
+    ids::SourceId,
+    item::{PseudonymKey, SaltKey},
+};
 use xinqiao_node::{Node, NodeConfig, Role, Upstream};
 use xinqiao_observer::{Observer, ObserverConfig};
 use xinqiao_rpc::Limits;
@@ -138,21 +142,12 @@ pub async fn gateway(start: &Start) -> Result<()> {
             identity: file.tls.load(&loaded.base)?,
             listen: file.listen,
             node: endpoint(&file.node),
-            holders: file
-                .holders
-                .iter()
-                .map(|holder| {
-                    let at = Endpoint {
-                        uri: holder.uri.clone(),
-                        org: file.org.clone(),
-                    };
-                    (holder.source.clone(), at)
-                })
-                .collect(),
+            holders: holders(file)?,
             genesis: Arc::new(genesis_file::read(&loaded.path(&file.genesis))?),
             signing_key: keyfiles::sm2(&loaded.path(&file.gateway_key))?,
             policy,
             quotas: Quotas::default(),
+            turns: file.turns.limits(),
             limits: Limits::default(),
         },
         asked.come(),
@@ -161,6 +156,32 @@ pub async fn gateway(start: &Start) -> Result<()> {
     ready(handle.local_addr());
     handle.join().await?;
     Ok(())
+}
+
+/// The data-holding nodes that a gateway's configuration file names, by source.
+fn holders(file: &GatewayFile) -> Result<BTreeMap<SourceId, Vec<Endpoint>>> {
+    let mut holders = BTreeMap::new();
+    for held in &file.holders {
+        let at = |uri: &String| Endpoint {
+            uri: uri.clone(),
+            org: file.org.clone(),
+        };
+        let nodes: Vec<Endpoint> = held.uris.iter().map(at).collect();
+        if !(1..=usize::from(MAX_NODES)).contains(&nodes.len()) {
+            bail!(
+                "holders: {} has {} uris; a source has 1 to {MAX_NODES} data-holding nodes",
+                held.source,
+                nodes.len()
+            );
+        }
+        if holders.insert(held.source.clone(), nodes).is_some() {
+            bail!(
+                "holders: {} is there twice; name all of its nodes in one list of uris",
+                held.source
+            );
+        }
+    }
+    Ok(holders)
 }
 
 /// What a holder's configuration file says, with its keys loaded.
@@ -175,6 +196,9 @@ pub fn holder_config(loaded: &Loaded<HolderFile>) -> Result<HolderConfig> {
                 name: source.name.clone(),
                 mapping: loaded.path(&source.mapping),
                 salt_key: SaltKey::from(keyfiles::secret32(&loaded.path(&source.salt_key))?),
+                post: Post::new(source.node, source.nodes, source.takeover_after_ms)
+                    .with_context(|| format!("source {}", source.source))?,
+                max_concurrent: source.max_concurrent,
             })
         })
         .collect::<Result<_>>()?;
@@ -185,6 +209,7 @@ pub fn holder_config(loaded: &Loaded<HolderFile>) -> Result<HolderConfig> {
         .transpose()?;
     Ok(HolderConfig {
         org: file.org.clone(),
+        node: file.node.clone(),
         replica: ReplicaConfig {
             data_dir: loaded.path(&file.data_dir),
             genesis: Arc::new(genesis_file::read(&loaded.path(&file.genesis))?),
@@ -200,7 +225,8 @@ pub fn holder_config(loaded: &Loaded<HolderFile>) -> Result<HolderConfig> {
         },
         sources,
         spool_dir: loaded.path(&file.spool_dir),
-        state_dir: loaded.path("data/sync".as_ref()),
+        state_dir: loaded.path(&file.state_dir),
+        group_dir: loaded.path(&file.group_dir),
         limits: HolderLimits::default(),
     })
 }
@@ -231,6 +257,8 @@ pub async fn agent(start: &Start) -> Result<()> {
     let handle = Agent::start(
         AgentConfig {
             org: file.org.clone(),
+            node: file.node.clone(),
+            group_dir: loaded.path(&file.group_dir),
             identity: file.tls.load(&loaded.base)?,
             listen: file.listen,
             gateway_uri: file.gateway.uri.clone(),
@@ -246,6 +274,8 @@ pub async fn agent(start: &Start) -> Result<()> {
             users: file.users.clone(),
             other_users: everyone,
             service_user: "agent".into(),
+            state_dir: loaded.path(&file.state_dir),
+            jobs: file.jobs.limits(),
             genesis,
             limits: Limits::default(),
         },

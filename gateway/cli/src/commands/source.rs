@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use xinqiao_data_adapters::{
-    check::{CheckOptions, CheckReport, check_source},
+    check::{CheckOptions, CheckReport, FieldReport, check_source},
     mapping::Mapping,
 };
 use xinqiao_ledger::wire;
@@ -202,7 +202,7 @@ fn print_check(report: &CheckReport, elapsed: Duration) {
                     field.filled as f64 * 100.0 / whole.max(1) as f64
                 ),
                 field.unreadable.to_string(),
-                field.samples.join("  "),
+                shown_values(field),
             ]);
         }
     }
@@ -225,6 +225,21 @@ fn print_check(report: &CheckReport, elapsed: Duration) {
             row.message
         );
     }
+}
+
+/// Samples of a field, or how often each code came out of one whose values are translated.
+fn shown_values(field: &FieldReport) -> String {
+    let Some(codes) = &field.codes else {
+        return field.samples.join("  ");
+    };
+    let mut shown: Vec<String> = (codes.iter())
+        .map(|(code, count)| format!("{code} {count}"))
+        .collect();
+    if field.unlisted > 0 {
+        shown.push(format!("not listed {}", field.unlisted));
+    }
+    shown.extend(field.samples.iter().cloned());
+    shown.join("  ")
 }
 
 /// What does not conform to the catalogue, and what conforms as a whole.
@@ -275,6 +290,7 @@ fn check_json(report: &CheckReport, elapsed: Duration) -> Value {
             "fields": item.fields.iter().map(|field| json!({
                 "name": field.name, "column": field.column, "type": field.kind,
                 "filled": field.filled, "unreadable": field.unreadable, "samples": field.samples,
+                "codes": field.codes, "unlisted": field.unlisted,
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use time::OffsetDateTime;
 use xinqiao_crypto::DistinguishingId;
+use xinqiao_dispatch::turn::TAKEOVER_MS;
 use xinqiao_identity::{
     pki::{Authority, CA_DAYS, LeafRequest, Validity},
     token::TokenKey,
@@ -30,8 +31,8 @@ use xinqiao_rpc::Role;
 use crate::{
     commands::genesis::{first_catalogue, now_ms},
     config::{
-        AgentFile, GatewayFile, HolderFile, HolderOf, NodeFile, NodeRole, ObserverFile, OtherUsers,
-        ProfileFile, Remote, SourceFile, Telemetry, Tls,
+        AgentFile, GatewayFile, HolderFile, HolderOf, JobsOf, NodeFile, NodeRole, ObserverFile,
+        OtherUsers, ProfileFile, Remote, SourceFile, Telemetry, Tls, TurnsOf,
     },
     files, genesis_file, keyfiles,
 };
@@ -144,36 +145,39 @@ impl Consortium {
 struct Addresses {
     nodes: Vec<SocketAddr>,
     gateways: Vec<SocketAddr>,
-    holders: Vec<SocketAddr>,
+    /// By bureau, of each the data-holding nodes by their numbers.
+    holders: Vec<Vec<SocketAddr>>,
     observer: SocketAddr,
     agent: SocketAddr,
 }
 
 impl Addresses {
-    fn of(ports: &[SocketAddr]) -> Self {
+    fn of(ports: &[SocketAddr], holders: usize) -> Self {
         let (nodes, rest) = ports.split_at(BUREAUS.len());
         let (gateways, rest) = rest.split_at(BUREAUS.len());
-        let (holders, rest) = rest.split_at(BUREAUS.len());
+        let (of_holders, rest) = rest.split_at(holders * BUREAUS.len());
         Self {
             nodes: nodes.to_vec(),
             gateways: gateways.to_vec(),
-            holders: holders.to_vec(),
+            holders: of_holders.chunks(holders).map(<[_]>::to_vec).collect(),
             observer: rest[0],
             agent: rest[1],
         }
     }
 }
 
-/// How many processes listen: a node, a gateway and a holder a bureau, an observer and an agent.
-const LISTENERS: usize = 3 * BUREAUS.len() + 2;
+/// How many processes listen: a node, a gateway and so many holders a bureau, an observer and an agent.
+fn listeners(holders: usize) -> usize {
+    (2 + holders) * BUREAUS.len() + 2
+}
 
 /// Below the ports that systems hand to outgoing connections (Linux: 32768 and up), so that no client takes
 /// a port between our letting go of it and the process binding it.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// Ports that are kept from others until the process that is to listen there starts.
-fn hold_ports() -> Result<Vec<(SocketAddr, TcpListener)>> {
-    let mut held = Vec::with_capacity(LISTENERS);
+fn hold_ports(count: usize) -> Result<Vec<(SocketAddr, TcpListener)>> {
+    let mut held = Vec::with_capacity(count);
     // Somewhere in the range, so that consortiums that start at once seldom try the same ones.
     let first = rand::random_range(PORTS);
     for port in (first..PORTS.end).chain(PORTS.start..first) {
@@ -181,32 +185,41 @@ fn hold_ports() -> Result<Vec<(SocketAddr, TcpListener)>> {
             continue;
         };
         held.push((listener.local_addr()?, listener));
-        if held.len() == LISTENERS {
+        if held.len() == count {
             return Ok(held);
         }
     }
     bail!(
-        "no {LISTENERS} free ports between {} and {} on 127.0.0.1",
+        "no {count} free ports between {} and {} on 127.0.0.1",
         PORTS.start,
         PORTS.end
     )
+}
+
+/// What the files of a bureau's data-holding node of that number are called: `holder`, then `holder-1`.
+pub fn holder(node: u8) -> String {
+    match node {
+        0 => "holder".to_owned(),
+        node => format!("holder-{node}"),
+    }
 }
 
 fn uri(address: &SocketAddr) -> String {
     format!("https://{address}")
 }
 
-/// Founds a consortium below `dir`.
+/// Founds a consortium below `dir`, with so many data-holding nodes for each source.
 pub fn found(
     dir: &Path,
     sources: &[SourcePlan],
     engine: Engine,
+    holders: u8,
     telemetry: &Telemetry,
 ) -> Result<Consortium> {
     let rng = &mut rand::rng();
-    let held = hold_ports()?;
+    let held = hold_ports(listeners(holders.into()))?;
     let ports: Vec<SocketAddr> = held.iter().map(|(address, _)| *address).collect();
-    let at = Addresses::of(&ports);
+    let at = Addresses::of(&ports, holders.into());
     let now = OffsetDateTime::now_utc();
     fs::create_dir_all(dir.join("shared"))?;
     keyfiles::new_secret32(&dir.join("shared/pseudonym.key"), rng)?;
@@ -229,13 +242,12 @@ pub fn found(
             MemberKind::Bureau,
             bureau.name,
             bureau.region,
-            &[
-                ("admin", KeyRole::Admin),
-                ("holder", KeyRole::Holder),
-                ("gateway", KeyRole::Gateway),
-            ],
-            &[Role::Node, Role::Gateway, Role::Holder, Role::Operator],
+            &[("admin", KeyRole::Admin), ("gateway", KeyRole::Gateway)],
+            &[Role::Node, Role::Gateway, Role::Operator],
         )?;
+        for node in 0..holders {
+            founder.holder(&mut member, &holder(node))?;
+        }
         founder.validator(bureau.org, &at.nodes[index])?;
         member.gateway_endpoint = uri(&at.gateways[index]);
         founder.members.push(member);
@@ -321,13 +333,7 @@ impl Founder<'_> {
         }
         let mut certificates = Vec::new();
         for role in roles {
-            let issued = self
-                .authority
-                .issue(&LeafRequest::new(org, *role, self.now).for_this_machine())?;
-            let cert = home.join(format!("tls/{}.pem", role.as_str()));
-            keyfiles::write_secret(&cert.with_extension("key"), issued.key_pem.expose_secret())?;
-            fs::write(&cert, &issued.cert_pem)?;
-            certificates.push(genesis_file::fingerprint(&issued.cert_pem)?.to_vec());
+            certificates.push(self.certificate(org, *role, role.as_str())?);
         }
         certificates.sort();
         Ok(wire::Member {
@@ -339,6 +345,31 @@ impl Founder<'_> {
             certificates,
             ..wire::Member::default()
         })
+    }
+
+    /// A certificate in files of that name; gives its fingerprint.
+    fn certificate(&self, org: &str, role: Role, name: &str) -> Result<Vec<u8>> {
+        let issued = self
+            .authority
+            .issue(&LeafRequest::new(org, role, self.now).for_this_machine())?;
+        let cert = self.dir.join(org).join(format!("tls/{name}.pem"));
+        keyfiles::write_secret(&cert.with_extension("key"), issued.key_pem.expose_secret())?;
+        fs::write(&cert, &issued.cert_pem)?;
+        Ok(genesis_file::fingerprint(&issued.cert_pem)?.to_vec())
+    }
+
+    /// A data-holding node's own key and certificate.
+    fn holder(&self, member: &mut wire::Member, name: &str) -> Result<()> {
+        let file = self.dir.join(&member.org).join(format!("keys/{name}.pem"));
+        let key = keyfiles::new_sm2(&file, &mut rand::rng())?;
+        member.keys.push(wire::MemberKey {
+            public_key: key.public().to_sec1().to_vec(),
+            role: KeyRole::Holder.to_wire(),
+        });
+        let certificate = self.certificate(&member.org, Role::Holder, name)?;
+        member.certificates.push(certificate);
+        member.certificates.sort();
+        Ok(())
     }
 
     fn validator(&mut self, org: &str, node: &SocketAddr) -> Result<()> {
@@ -384,9 +415,13 @@ impl Founder<'_> {
 }
 
 fn tls(role: Role) -> Tls {
+    tls_named(role.as_str())
+}
+
+fn tls_named(name: &str) -> Tls {
     Tls {
-        cert: format!("tls/{}.pem", role.as_str()).into(),
-        key: format!("tls/{}.key", role.as_str()).into(),
+        cert: format!("tls/{name}.pem").into(),
+        key: format!("tls/{name}.key").into(),
         ca: "../ca/ca.pem".into(),
     }
 }
@@ -447,23 +482,36 @@ fn write_configs(
                 name: plan.name.clone(),
                 mapping: std::path::absolute(&plan.mapping)?,
                 salt_key: salt.into(),
+                nodes: at.holders[index].len().try_into()?,
+                node: 0,
+                takeover_after_ms: TAKEOVER_MS,
+                max_concurrent: None,
             });
         }
-        let holder = HolderFile {
-            org: org(bureau.org)?,
-            genesis: genesis.clone(),
-            data_dir: "data/holder".into(),
-            spool_dir: "data/spool".into(),
-            listen: at.holders[index],
-            tls: tls(Role::Holder),
-            upstreams: vec![node_of(index)?, node_of(another)?],
-            holder_key: "keys/holder.pem".into(),
-            admin_key: Some("keys/admin.pem".into()),
-            pseudonym_key: "../shared/pseudonym.key".into(),
-            sources: files,
-            telemetry: telemetry.clone(),
-        };
-        write(&consortium.config(bureau.org, "holder"), &holder)?;
+        for (node, listen) in (0..).zip(&at.holders[index]) {
+            let name = holder(node);
+            for file in &mut files {
+                file.node = node;
+            }
+            let holder = HolderFile {
+                org: org(bureau.org)?,
+                genesis: genesis.clone(),
+                data_dir: format!("data/{name}").into(),
+                spool_dir: format!("data/{}", name.replace("holder", "spool")).into(),
+                state_dir: format!("data/{}", name.replace("holder", "sync")).into(),
+                group_dir: format!("data/{}", name.replace("holder", "groups")).into(),
+                node: None,
+                listen: *listen,
+                tls: tls_named(&name),
+                upstreams: vec![node_of(index)?, node_of(another)?],
+                holder_key: format!("keys/{name}.pem").into(),
+                admin_key: Some("keys/admin.pem".into()),
+                pseudonym_key: "../shared/pseudonym.key".into(),
+                sources: files.clone(),
+                telemetry: telemetry.clone(),
+            };
+            write(&consortium.config(bureau.org, &name), &holder)?;
+        }
         let gateway = GatewayFile {
             org: org(bureau.org)?,
             listen: at.gateways[index],
@@ -474,11 +522,12 @@ fn write_configs(
                 .iter()
                 .map(|plan| HolderOf {
                     source: plan.source.clone(),
-                    uri: uri(&at.holders[index]),
+                    uris: at.holders[index].iter().map(uri).collect(),
                 })
                 .collect(),
             genesis: genesis.clone(),
             policy: None,
+            turns: TurnsOf::default(),
             telemetry: telemetry.clone(),
         };
         write(&consortium.config(bureau.org, "gateway"), &gateway)?;
@@ -496,6 +545,8 @@ fn write_configs(
             org: org(BUREAUS[HOME].org)?,
             uri: uri(&at.gateways[HOME]),
         },
+        group_dir: "data/groups".into(),
+        node: None,
         agent_key: "keys/agent.pem".into(),
         encryption_key: "keys/encryption.pem".into(),
         token_key: "keys/token.pem".into(),
@@ -503,6 +554,8 @@ fn write_configs(
         user_key: "keys/user.key".into(),
         users: BTreeMap::new(),
         other_users: OtherUsers::Queriers,
+        state_dir: "data/agent".into(),
+        jobs: JobsOf::default(),
         telemetry: telemetry.clone(),
     };
     write(&consortium.config(BANK, "agent"), &agent)?;

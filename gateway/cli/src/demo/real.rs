@@ -9,11 +9,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, stream};
 use serde_json::Value;
+use xinqiao_client::Proof;
 use xinqiao_data_adapters::{self as adapters, generate, mapping::Mapping};
 use xinqiao_ledger::{
     ids::{ItemCode, OrgId, PurposeCode},
-    item,
-    receipt::Path as MerklePath,
     uscc::Uscc,
     wire::{self, tx_body::Action},
 };
@@ -299,15 +298,7 @@ fn verify(report: &wire::QueryReportResponse) -> Result<usize> {
             .proof
             .as_ref()
             .context("a section came without its proof")?;
-        let path = MerklePath::try_from(proof.path.as_ref().context("a proof without a path")?)?;
-        let leaf = item::leaf(
-            &section.item.parse()?,
-            &xinqiao_crypto::Digest::try_from(&proof.salt[..])?,
-            section.json.as_bytes(),
-        );
-        if !path.leads(leaf, xinqiao_crypto::Digest::try_from(&proof.root[..])?) {
-            bail!("{} does not lead to its root", section.item);
-        }
+        Proof::read(proof)?.check(&section.item, &section.json)?;
     }
     Ok(report.sections.len())
 }

@@ -2,12 +2,11 @@
 //! the observer recorded of them. Each has an expected outcome, and another one fails the demo.
 
 use anyhow::{Context, Result, bail};
-use xinqiao_crypto::{Digest, SecretKey};
+use xinqiao_client::Proof;
+use xinqiao_crypto::SecretKey;
 use xinqiao_data_adapters::generate::{Generated, GeneratedEnterprise};
 use xinqiao_ledger::{
     ids::{GrantId, ItemCode, OrgId, PurposeCode, SourceId},
-    item,
-    receipt::Path,
     uscc::Uscc,
     wire::{self, report_service_client::ReportServiceClient, tx_body::Action},
 };
@@ -345,6 +344,7 @@ impl Cast<'_> {
                 deadline_ms,
                 branch: String::new(),
                 with_catalogue: true,
+                request_id: String::new(),
             })
             .await
             .map(tonic::Response::into_inner)
@@ -461,28 +461,16 @@ impl Cast<'_> {
                 .proof
                 .as_ref()
                 .context("a section came without its proof")?;
-            let path = Path::try_from(
-                proof
-                    .path
-                    .as_ref()
-                    .context("a proof came without its path")?,
-            )?;
-            let code: ItemCode = section.item.parse()?;
+            let proof = Proof::read(proof)?;
+            proof.check(&section.item, &section.json)?;
             let source: SourceId = section.source.parse()?;
-            let leaf = item::leaf(
-                &code,
-                &Digest::try_from(&proof.salt[..])?,
-                section.json.as_bytes(),
-            );
-            let root = Digest::try_from(&proof.root[..])?;
             let registered = order
                 .parts
                 .iter()
                 .filter_map(|part| part.part.as_ref())
                 .find(|part| part.source == source.as_str())
                 .map(|part| part.registered_root.clone());
-            if !path.leads(leaf, root) || registered.as_deref() != Some(root.as_bytes().as_slice())
-            {
+            if registered.as_deref() != Some(proof.root.as_bytes().as_slice()) {
                 bail!(
                     "{} of {} does not lead to its registered root",
                     section.item,

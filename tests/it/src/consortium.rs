@@ -84,7 +84,7 @@ impl Consortium {
         Self::start_with(&[]).await
     }
 
-    /// The same with further arguments of `xinqiao demo`.
+    /// The same with further arguments of `xinqiao demo`; another number of enterprises may be one of them.
     ///
     /// # Panics
     /// When it does not come up; shows what it printed and the ends of its processes' logs.
@@ -114,7 +114,11 @@ impl Consortium {
             .arg("demo")
             .arg("--dir")
             .arg(&dir)
-            .args(["--keep", "--no-queries", "--enterprises", "60"])
+            .args(["--keep", "--no-queries"])
+            .args(match args.contains(&"--enterprises") {
+                true => &[][..],
+                false => &["--enterprises", "60"][..],
+            })
             .args(args)
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("the same file"))

@@ -12,6 +12,7 @@
 )]
 
 pub mod consortium;
+pub mod fleet;
 pub mod links;
 pub mod load;
 pub mod markers;

@@ -243,6 +243,22 @@ impl Process {
         (status.success(), tail(&self.log, 20))
     }
 
+    /// Makes it hang (SIGSTOP): its connections stay, and nothing answers.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pause(&self) {
+        signal(self.child.id().expect("it still runs"), "STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn go_on(&self) {
+        signal(self.child.id().expect("it still runs"), "CONT");
+    }
+
     /// Starts it again after it was killed.
     ///
     /// # Panics

@@ -53,9 +53,18 @@ const PROCESSES: [(&str, Kind); 12] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report() {
+async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report_for_a_group() {
+    nobody_else_holds_or_sees_a_byte("mls", wire::SealScheme::MlsSm4Gcm).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report_in_an_envelope() {
+    nobody_else_holds_or_sees_a_byte("envelope", wire::SealScheme::Sm2Sm4Gcm).await;
+}
+
+async fn nobody_else_holds_or_sees_a_byte(seal: &str, scheme: wire::SealScheme) {
     // The same processes from the same files, with a tap in the place of each.
-    let (consortium, places) = stopped().await;
+    let (consortium, places) = stopped(seal).await;
     let tapped = Tapped::start(&consortium, places).await;
 
     let reports = queries(&consortium).await;
@@ -66,7 +75,7 @@ async fn nobody_but_the_bank_holds_or_sees_a_byte_of_a_report() {
 
     the_search_finds_what_is_there(&markers, &consortium, &reports);
     a_tap_hears_what_is_said(&tapped, &markers, &reports);
-    let words = every_sealed_part_went_over_a_tap(&consortium, &tapped, &reports).await;
+    let words = every_sealed_part_went_over_a_tap(&consortium, &tapped, &reports, scheme).await;
     blocks_hold_nothing_of_a_report(&consortium, &markers).await;
     what_nodes_and_observers_answer_holds_nothing(&consortium, &markers, &reports).await;
     no_link_carries_anything(&tapped, &markers, &words);
@@ -84,9 +93,9 @@ struct Tapped {
 
 /// A consortium that was founded and has stopped, with the places of its processes: everyone's at once, so
 /// that none of them is given to a process that asks for any free port.
-async fn stopped() -> (Consortium, Vec<TcpListener>) {
+async fn stopped(seal: &str) -> (Consortium, Vec<TcpListener>) {
     for _ in 0..FOUNDINGS {
-        let mut consortium = Consortium::start().await;
+        let mut consortium = Consortium::start_with(&["--seal", seal]).await;
         consortium.stop().await;
         let people = consortium.people();
         let mut places = Vec::new();
@@ -288,6 +297,7 @@ async fn every_sealed_part_went_over_a_tap(
     consortium: &Consortium,
     tapped: &Tapped,
     reports: &[wire::QueryReportResponse],
+    scheme: wire::SealScheme,
 ) -> Markers {
     let people = consortium.people();
     let node = people.connect((HOME, Role::Operator), (HOME, Kind::Node));
@@ -320,7 +330,10 @@ async fn every_sealed_part_went_over_a_tap(
             .into_inner()
             .order
             .unwrap();
+        assert_eq!(order.seal_scheme(), scheme);
         for part in &order.parts {
+            let in_group = part.group_epoch.is_some();
+            assert_eq!(in_group, scheme == wire::SealScheme::MlsSm4Gcm);
             // The bank's own record that it opened the part comes after its report.
             let delivered = [wire::PartStatus::Delivered, wire::PartStatus::Confirmed];
             assert!(delivered.contains(&part.status()), "{part:?}");

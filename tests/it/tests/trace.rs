@@ -177,7 +177,10 @@ fn nothing_in_them_is_anybody_s_business(
     });
     for key in keys {
         // Each line of a PEM body, and the digits of a shared secret, is a secret of its own.
-        let text = std::fs::read_to_string(&key).unwrap();
+        let Ok(text) = std::fs::read_to_string(&key) else {
+            // The agent's state key, which lies sealed.
+            continue;
+        };
         let lines = text
             .lines()
             .filter(|line| line.len() >= 16 && !line.starts_with("-----"));

@@ -9,14 +9,14 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use xinqiao_contracts::{
     BlockContext, Candidate, Executed, NotVerified, VerifyTx, Writes, execute_block,
     genesis_writes, parameters, state_commitment,
-    testing::{Consortium, member, open_user},
+    testing::{Consortium, member, open_user, secret},
 };
 use xinqiao_crypto::{Digest, PublicKey, sm3};
 use xinqiao_ledger::{
     action::Action,
     block::{outcome_root, tx_root},
     ids::{ChainId, Height, TimeMs},
-    member::MemberKind,
+    member::{KeyRole, MemberKey, MemberKind},
     outcome::{Outcome, Reason},
     tx::{NotSigned, Tx as Signed, Verified},
     validators::{Engine, Validator},
@@ -25,6 +25,7 @@ use xinqiao_ledger::{
 
 use crate::{
     block::{POISON, Tx},
+    clients::SOURCES,
     scheme::key,
 };
 
@@ -44,6 +45,15 @@ thread_local! {
         let members = &mut founded.genesis.members;
         members.extend(HOSTS.map(|host| member(host, MemberKind::Bureau, "31", None)));
         members.sort_by(|left, right| left.org.cmp(&right.org));
+        // A source's other data-holding nodes have keys of their own.
+        for name in SOURCES.iter().flat_map(|source| &source.holders[1..]) {
+            let org = name.split('/').next().unwrap_or_default();
+            let found = members.iter_mut().find(|member| member.org.as_str() == org);
+            found.expect("a bureau").keys.push(MemberKey::Sm2 {
+                role: KeyRole::Holder,
+                key: *secret(name).public(),
+            });
+        }
         founded
     };
 }

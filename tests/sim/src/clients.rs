@@ -19,14 +19,21 @@ use crate::{block::Tx, books::Ledger, dice::Dice};
 /// Until which height the transactions of a run may be ordered.
 pub const EXPIRES: Height = 1_000;
 
+/// The most data-holding nodes that a source of a run has.
+pub const MOST_NODES: usize = 3;
+
+/// How long an order's parts may be answered, in milliseconds. What a node left that took a part up and
+/// died is taken over in the first half of it, and so within the time that liveness is waited for.
+pub const OPEN_MS: u32 = 200_000;
+
 /// A data source, and who operates and holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// Its name.
     pub name: &'static str,
     operator: &'static str,
-    /// Whose key signs its digests and deliveries.
-    pub holder: &'static str,
+    /// The keys of its data-holding nodes; the first one signs its digests.
+    pub holders: [&'static str; MOST_NODES],
     items: &'static [&'static str],
 }
 
@@ -35,13 +42,21 @@ pub const SOURCES: [Source; 2] = [
     Source {
         name: "sh-tax",
         operator: "sh-bureau/admin",
-        holder: "sh-bureau/holder",
+        holders: [
+            "sh-bureau/holder",
+            "sh-bureau/holder-1",
+            "sh-bureau/holder-2",
+        ],
         items: &["invoices", "tax"],
     },
     Source {
         name: "zj-power",
         operator: "zj-bureau/admin",
-        holder: "zj-bureau/holder",
+        holders: [
+            "zj-bureau/holder",
+            "zj-bureau/holder-1",
+            "zj-bureau/holder-2",
+        ],
         items: &["power"],
     },
 ];
@@ -82,7 +97,7 @@ pub fn founding(ledger: &Ledger) -> Vec<Tx> {
             register_source(source.name, org, source.items),
         ));
         actions.push((source.operator, activate_source(source.name)));
-        actions.push((source.holder, source.digests()));
+        actions.push((source.holders[0], source.digests()));
     }
     let key = *secret("subject-1").public();
     actions.push(("js-bank/admin", open_user(1)));
@@ -115,7 +130,9 @@ pub fn errands(
         handed_in.insert(granted, at);
         for _ in 0..dice.between(1, 3) {
             at += dice.between(300_000, 2_000_000);
-            let ordered = ledger.sign("js-bank/agent", Action::PlaceOrder(order(&id)), EXPIRES);
+            let mut place = order(&id);
+            place.deadline_ms = OPEN_MS;
+            let ordered = ledger.sign("js-bank/agent", Action::PlaceOrder(place), EXPIRES);
             handed_in.insert(ordered, at);
         }
         if dice.permille(700) {

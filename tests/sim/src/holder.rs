@@ -10,15 +10,18 @@ use xinqiao_consensus::Verifier;
 use xinqiao_contracts::{
     query,
     record::{OrderRecord, PartState},
+    testing::key_id,
 };
-use xinqiao_crypto::sm3;
-use xinqiao_dispatch::delivery::{
-    Effect, FinalDelivery, Input, Part, PartOrder, Sealed, Standing, Step,
+use xinqiao_crypto::{KeyId, sm3};
+use xinqiao_dispatch::{
+    delivery::{Effect, FinalDelivery, Input, Part, PartOrder, Sealed, Standing, Step},
+    envelope::SealedPart,
+    turn::{Post, TAKEOVER_MS, Turn},
 };
 use xinqiao_ledger::{
     action::{Action, Delivery},
-    ids::{Height, OrderId, SourceId, TxId},
-    order::PartRef,
+    ids::{Height, OrderId, SourceId, TimeMs, TxId},
+    order::{PartRef, PartRejection},
     outcome::{Event, Outcome},
     wire::{self, PartStatus, tx_body},
 };
@@ -35,11 +38,48 @@ use crate::{
 /// How often a holder asks somebody for blocks and hands in again, in microseconds.
 const POLL_US: u64 = 150_000;
 
+/// After how long a part that is still being read is taken up, in microseconds.
+const TAKE_UP_US: u64 = 500_000;
+
+/// How a data-holding node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// As it should be.
+    Well,
+    /// It reads slowly.
+    Slow,
+    /// It cannot read at all.
+    Blind,
+    /// It dies for good while chaos reigns.
+    Dies,
+}
+
+/// What a data-holding node is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Nature {
+    /// Its number among all.
+    pub id: usize,
+    /// Its number among those of its source, and how many these are.
+    pub node: (usize, usize),
+    /// How it is.
+    pub condition: Condition,
+    /// By how much its clock is ahead, in milliseconds.
+    pub clock_ahead_ms: u64,
+    /// How fast its clock runs, in thousandths.
+    pub clock_rate: u64,
+    /// The planted mistake: a sealed report leaves as soon as its record was handed in.
+    pub releases_early: bool,
+}
+
 /// What a holder waits for.
 #[derive(Debug, Clone)]
 pub enum Wait {
     /// Its regular turn.
     Poll,
+    /// A moment of its own clock.
+    Clock(PartRef),
+    /// Still no record: the part is taken up on the ledger.
+    TakeUp(PartRef),
     /// The source's record.
     Read(PartRef),
     /// The envelope.
@@ -65,8 +105,10 @@ pub struct Holder<C: Scheme> {
     /// What each of them came to here.
     outcomes: Vec<Rc<Ran>>,
     source: Source,
-    /// The planted mistake: a sealed report leaves as soon as its record was handed in.
-    releases_early: bool,
+    /// What it is like.
+    pub nature: Nature,
+    post: Post,
+    me: KeyId,
     genesis: Tip,
     sets: Rc<Sets>,
     verifier: Rc<C::Verifier>,
@@ -80,6 +122,7 @@ pub struct Holder<C: Scheme> {
 /// A delivery in a block of the holder's own replica.
 struct OnReplica<'a> {
     tx: TxId,
+    is_own: bool,
     delivery: &'a Delivery,
     outcome: &'a Outcome,
 }
@@ -87,6 +130,10 @@ struct OnReplica<'a> {
 impl FinalDelivery for OnReplica<'_> {
     fn id(&self) -> TxId {
         self.tx
+    }
+
+    fn is_own(&self) -> bool {
+        self.is_own
     }
 
     fn delivery(&self) -> &Delivery {
@@ -100,17 +147,24 @@ impl FinalDelivery for OnReplica<'_> {
 
 impl<C: Scheme> Holder<C> {
     /// One that is not running yet.
+    ///
+    /// # Panics
+    /// When its number is none among those of its source.
     pub fn new(
-        id: usize,
+        nature: Nature,
         address: usize,
         source: Source,
-        releases_early: bool,
         genesis: Tip,
         sets: Rc<Sets>,
         verifier: Rc<C::Verifier>,
     ) -> Self {
+        let (node, nodes) = nature.node;
+        let post = Post::new(node as u8, nodes as u8, TAKEOVER_MS).expect("a place");
         Self {
-            id,
+            id: nature.id,
+            me: key_id(source.holders[node]),
+            nature,
+            post,
             address,
             life: 0,
             is_up: false,
@@ -118,7 +172,6 @@ impl<C: Scheme> Holder<C> {
             blocks: Vec::new(),
             outcomes: Vec::new(),
             source,
-            releases_early,
             genesis,
             sets,
             verifier,
@@ -157,15 +210,31 @@ impl<C: Scheme> Holder<C> {
     pub fn waited(&mut self, what: Wait, env: &mut Env) {
         match what {
             Wait::Poll => self.poll(env),
+            Wait::Clock(part) => {
+                let now = self.clock(env);
+                self.step(part, Input::Clock(now), env);
+            }
+            Wait::TakeUp(part) => {
+                if matches!(self.parts.get(&part), Some(Part::Seen(_))) {
+                    let accept = tx_body::Action::AcceptPart(wire::AcceptPart {
+                        order: part.order.to_vec(),
+                        part: u32::from(part.part),
+                    });
+                    self.sign(accept);
+                }
+            }
             Wait::Read(part) => {
-                let record = self.source.record();
-                self.step(part, Input::Read(Ok(record)), env);
+                let read = match self.nature.condition {
+                    Condition::Blind => Err(PartRejection::SourceUnavailable),
+                    _ => Ok(self.source.record()),
+                };
+                self.step(part, Input::Read(read), env);
             }
             // What seals is not simulated: an envelope is bytes that nobody else has.
             Wait::Seal(part) => {
                 let chance = env.dice.bits().to_be_bytes();
                 let sealed = [part.order.as_bytes(), &chance[..]].concat();
-                self.step(part, Input::Sealed(sealed), env);
+                self.step(part, Input::Sealed(SealedPart::envelope(sealed)), env);
             }
             Wait::Spooled(part, sealed) => {
                 if self.parts.contains_key(&part) {
@@ -247,9 +316,14 @@ impl<C: Scheme> Holder<C> {
             let id = tx.meta().id;
             match (tx.action(), outcome) {
                 (Action::PlaceOrder(_), Outcome::Applied(_)) => self.placed(OrderId::from(id), env),
+                (Action::AcceptPart(part), Outcome::Applied(_)) => {
+                    let (by_us, now) = (tx.meta().signer == self.me, self.clock(env));
+                    self.step(*part, Input::TakenUp { by_us, now }, env);
+                }
                 (Action::DeliverPart(delivery), Outcome::Applied(_)) => {
                     let proof = OnReplica {
                         tx: id,
+                        is_own: tx.meta().signer == self.me,
                         delivery,
                         outcome,
                     };
@@ -315,10 +389,13 @@ impl<C: Scheme> Holder<C> {
         }
         let mut recorded = None;
         let standing = match &record.state {
-            PartState::Placed | PartState::Accepted => Standing::Open,
+            PartState::Placed | PartState::Accepted { .. } => Standing::Open,
             PartState::Delivered(delivered) => {
                 recorded = Some(delivered.tx);
-                Standing::Delivered(delivered.ciphertext_digest)
+                Standing::Delivered {
+                    digest: delivered.ciphertext_digest,
+                    is_own: delivered.holder == self.me,
+                }
             }
             _ => return,
         };
@@ -329,10 +406,19 @@ impl<C: Scheme> Holder<C> {
             items: record.part.items.clone(),
             registered_root: record.part.registered_root,
             recipient: order.placed.recipient,
+            seal_scheme: order.seal_scheme,
             deadline: order.deadline,
         };
         let spooled = self.spool.get(&part).cloned();
-        let step = Part::found(placed, standing, spooled);
+        let now = self.clock(env);
+        // A node that comes back knows the time of its replica's last block, and no other.
+        let passed = self.tip.time.max(order.placed_at_time);
+        let open_ms = order.deadline.saturating_sub(passed);
+        let mut turn = Turn::begin(self.post, &part, now, open_ms);
+        if let Some(holder) = record.state.holder() {
+            turn = turn.taken_up(*holder == self.me, now);
+        }
+        let step = Part::found(placed, turn, standing, spooled);
         self.settle(part, step, env);
         if let Some(tx) = recorded {
             self.prove(part, tx, env);
@@ -353,6 +439,7 @@ impl<C: Scheme> Holder<C> {
             if let Action::DeliverPart(delivery) = tx.action() {
                 let proof = OnReplica {
                     tx: id,
+                    is_own: tx.meta().signer == self.me,
                     delivery,
                     outcome: &ran.outcomes[index + 1],
                 };
@@ -382,18 +469,32 @@ impl<C: Scheme> Holder<C> {
         for effect in effects {
             let after = 500 + env.dice_below(40_000);
             match effect {
-                Effect::ReadRecord(_) => env.wait(self.id, self.life, after, Wait::Read(part)),
+                Effect::WakeAt(at) => {
+                    let left_ms = at.saturating_sub(self.clock(env));
+                    let left = left_ms * 1_000 * 1_000 / self.nature.clock_rate + 2_000;
+                    env.wait(self.id, self.life, left, Wait::Clock(part));
+                }
+                Effect::ReadRecord(_) => {
+                    let long = match self.nature.condition {
+                        Condition::Slow => after + env.dice_below(4_000_000),
+                        _ => after,
+                    };
+                    if long > TAKE_UP_US {
+                        env.wait(self.id, self.life, TAKE_UP_US, Wait::TakeUp(part));
+                    }
+                    env.wait(self.id, self.life, long, Wait::Read(part));
+                }
                 Effect::Seal { .. } => env.wait(self.id, self.life, after, Wait::Seal(part)),
                 Effect::Spool(sealed) => {
                     let after = after + env.dice_below(env.flush_us);
                     env.wait(self.id, self.life, after, Wait::Spooled(part, sealed));
                 }
                 Effect::SubmitDelivery(delivery) => {
-                    if self.releases_early
+                    if self.nature.releases_early
                         && let Some(sealed) = self.spool.get(&part)
                     {
-                        let digest = sm3(sealed.for_own_spool());
-                        env.observed.released(part, digest, &self.tip);
+                        let digest = sm3(sealed.for_own_spool().0);
+                        env.observed.released(self.id, part, digest, &self.tip);
                     }
                     self.hand_in(part, deliver(&delivery), env);
                 }
@@ -407,8 +508,8 @@ impl<C: Scheme> Holder<C> {
                 }
                 Effect::Release => {
                     if let Some(Part::Releasable(releasable)) = self.parts.remove(&part) {
-                        let digest = sm3(&releasable.into_ciphertext());
-                        env.observed.released(part, digest, &self.tip);
+                        let digest = sm3(&releasable.into_released().ciphertext);
+                        env.observed.released(self.id, part, digest, &self.tip);
                     }
                 }
                 Effect::Forget(_) => {
@@ -419,14 +520,28 @@ impl<C: Scheme> Holder<C> {
     }
 
     fn hand_in(&mut self, part: PartRef, action: tx_body::Action, env: &mut Env) {
-        let Some(ledger) = self.ledger() else { return };
-        let number = ledger.sign(self.source.holder, action, EXPIRES);
+        if let Some(tx) = self.sign(action) {
+            let submitted = Input::Submitted {
+                tx,
+                expires_at: EXPIRES as Height,
+            };
+            self.step(part, submitted, env);
+        }
+    }
+
+    /// Signs something that is handed in from now on.
+    fn sign(&mut self, action: tx_body::Action) -> Option<TxId> {
+        let ledger = self.ledger()?;
+        let key = self.source.holders[self.nature.node.0];
+        let number = ledger.sign(key, action, EXPIRES);
         self.handed_in.push(number);
-        let submitted = Input::Submitted {
-            tx: ledger.tx(number).meta().id,
-            expires_at: EXPIRES as Height,
-        };
-        self.step(part, submitted, env);
+        Some(ledger.tx(number).meta().id)
+    }
+
+    /// Its own clock, in milliseconds.
+    fn clock(&self, env: &Env) -> TimeMs {
+        let passed = env.now() / 1_000 * self.nature.clock_rate / 1_000;
+        self.nature.clock_ahead_ms + passed
     }
 }
 
@@ -438,13 +553,5 @@ fn events(outcome: &Outcome) -> &[Event] {
 }
 
 fn deliver(delivery: &Delivery) -> tx_body::Action {
-    tx_body::Action::DeliverPart(wire::DeliverPart {
-        order: delivery.part.order.to_vec(),
-        part: u32::from(delivery.part.part),
-        ciphertext_digest: delivery.ciphertext_digest.as_bytes().to_vec(),
-        ciphertext_length: delivery.ciphertext_length,
-        report_root: delivery.report_root.as_bytes().to_vec(),
-        items: delivery.items.iter().map(ToString::to_string).collect(),
-        seal_scheme: delivery.scheme.to_wire(),
-    })
+    tx_body::Action::DeliverPart(delivery.into())
 }

@@ -3,8 +3,11 @@
 //! Liveness, determinism and silence when idle are properties of a whole run: see
 //! [`crate::run`].
 
-use xinqiao_crypto::{Digest, sm3_parts};
+use std::collections::BTreeSet;
+
+use xinqiao_crypto::{Digest, KeyId, sm3_parts};
 use xinqiao_ledger::{
+    action::Action,
     ids::Height,
     order::PartRef,
     outcome::{Event, Outcome},
@@ -16,7 +19,7 @@ use crate::{
     block::{Block, Tip},
     invariant::{
         agreement::Agreement, double_sign::DoubleSign, durability::Durability, idle::Idle,
-        live_consent::LiveConsent, one_leader::OneLeader,
+        live_consent::LiveConsent, one_delivery::OneDelivery, one_leader::OneLeader,
         record_before_release::RecordBeforeRelease, replicas::Replicas, validity::Validity,
     },
     kind::{Said, Stated},
@@ -46,10 +49,14 @@ pub struct Observed {
     replicas: Replicas,
     record_before_release: RecordBeforeRelease,
     live_consent: LiveConsent,
+    /// What becomes of parts.
+    pub one_delivery: OneDelivery,
     /// The highest block that an honest validator or a holder has.
     agreed: Height,
     /// How many sealed reports left their holders.
     pub released: u64,
+    /// Keys of holders that delivered.
+    pub delivered_by: BTreeSet<KeyId>,
     /// How many parts were closed because their consent was gone.
     pub withheld: u64,
     /// How often a leader told a follower that its log begins later.
@@ -77,8 +84,10 @@ impl Observed {
             replicas: Replicas::default(),
             record_before_release: RecordBeforeRelease::default(),
             live_consent: LiveConsent::default(),
+            one_delivery: OneDelivery::default(),
             agreed: 0,
             released: 0,
+            delivered_by: BTreeSet::new(),
             withheld: 0,
             points: 0,
             idle: Idle::default(),
@@ -196,12 +205,17 @@ impl Observed {
             let tx = books.ledger.tx(*number);
             self.record_before_release.came_to(tip, &tx, outcome);
             self.live_consent.came_to(tip, &tx, outcome);
+            let result = self.one_delivery.came_to(&tx, outcome);
+            self.note("one delivery", result);
             if let Outcome::Applied(events) = outcome {
                 let gone = events.iter().filter(|event| {
                     matches!(event, Event::PartChanged(part)
                         if part.status() == PartStatus::ConsentRevoked)
                 });
                 self.withheld += gone.count() as u64;
+                if matches!(tx.action(), Action::DeliverPart(_)) {
+                    self.delivered_by.insert(tx.meta().signer);
+                }
             }
         }
     }
@@ -221,13 +235,15 @@ impl Observed {
     }
 
     /// A holder whose replica stands there let bytes of that digest leave.
-    pub fn released(&mut self, part: PartRef, bytes: Digest, replica: &Tip) {
+    pub fn released(&mut self, holder: usize, part: PartRef, bytes: Digest, replica: &Tip) {
         self.trace(bytes.as_bytes());
         self.released += 1;
         let result = (self.record_before_release).released(part, bytes, replica);
         self.note("record before release", result.map(drop));
         let result = self.live_consent.released(part);
         self.note("no release without live consent", result);
+        let result = self.one_delivery.released(holder, part);
+        self.note("one delivery", result);
     }
 
     /// A node holds evidence against a validator.

@@ -1,6 +1,9 @@
 //! One run: a plan drawn from a seed, the chaos, the healing, and the silence after it.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use xinqiao_consensus::Verifier;
 use xinqiao_crypto::{Digest, KeyId, sm3};
@@ -9,9 +12,9 @@ use xinqiao_ledger::{ids::ChainId, vote::Equivocation};
 use crate::{
     block::{Block, Tip, Tx},
     books::Ledger,
-    clients::{SOURCES, errands, founding},
+    clients::{MOST_NODES, SOURCES, errands, founding},
     dice::Dice,
-    holder::{Holder, Wait},
+    holder::{Condition, Holder, Nature, Wait},
     invariant::{liveness::Liveness, validity::Validity},
     kind::Kind,
     liar::{Fault, Liar},
@@ -64,6 +67,9 @@ pub struct Plan {
     /// Whether transactions mean something: a consortium founds itself, its members and subjects use
     /// it, and holders deliver. Then `transactions` counts nothing.
     pub consortium: bool,
+    /// How each data-holding node of a source is: as many as each source has, at most three. The first
+    /// one is well.
+    pub holders: Vec<Condition>,
 }
 
 impl Plan {
@@ -101,6 +107,7 @@ impl Plan {
             transactions: dice.between(5, K::MOST_TRANSACTIONS),
             stray_clock: None,
             consortium: false,
+            holders: vec![Condition::Well],
         };
         let others = validators - usize::from(set_changes);
         if K::BEARS_CLOCKS && plan.faults.len() < K::most_faulty(others) && dice.permille(400) {
@@ -112,9 +119,18 @@ impl Plan {
 
     /// As [`Plan::of_seed`], with the contracts, clients and holders.
     pub fn consortium_of_seed<K: Kind>(seed: u64, validators: usize) -> Self {
+        let mut dice = Dice::new(seed ^ 0x401d);
+        let others = [
+            Condition::Well,
+            Condition::Slow,
+            Condition::Blind,
+            Condition::Dies,
+        ];
+        let others = (0..dice.below(MOST_NODES as u64)).map(|_| others[dice.index(others.len())]);
         Self {
             consortium: true,
             set_changes: false,
+            holders: [Condition::Well].into_iter().chain(others).collect(),
             ..Self::of_seed::<K>(seed, validators)
         }
     }
@@ -137,6 +153,8 @@ pub struct Report {
     pub events: u64,
     /// How many sealed reports left their holders.
     pub released: u64,
+    /// How many holders delivered something.
+    pub holders: usize,
     /// How many parts were closed because their consent was gone.
     pub withheld: u64,
     /// How often raft's leader told a follower that its log begins later.
@@ -167,6 +185,8 @@ enum Event {
         what: Wait,
     },
     StartHolder(usize),
+    /// A holder dies for good.
+    Bury(usize),
     Submit(Tx),
     CrashSomebody,
     Start(usize),
@@ -186,6 +206,8 @@ struct Run<'a, K: Kind, C: Scheme> {
     nodes: Vec<Node<K, C>>,
     holders: Vec<Holder<C>>,
     ledger: Option<Rc<Ledger>>,
+    /// Holders that died for good.
+    buried: BTreeSet<usize>,
     liars: BTreeMap<usize, Liar<C>>,
     /// For each pair of twins: which of the others the first one talks to.
     twins_talk: BTreeMap<usize, u64>,
@@ -212,6 +234,7 @@ pub fn run<K: Kind, C: Scheme>(plan: &Plan) -> Report {
         round: run.env.observed.round,
         events: run.events,
         released: run.env.observed.released,
+        holders: run.env.observed.delivered_by.len(),
         withheld: run.env.observed.withheld,
         points: run.env.observed.points,
     }
@@ -295,20 +318,37 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
                 twins_talk.insert(validator, env.dice.bits());
             }
         }
-        let sources = ledger.iter().flat_map(|_| SOURCES).enumerate();
-        let holders = sources.map(|(id, source)| {
-            let early = plan.bug == Some(Bug::ReleaseEarly);
+        let sources = ledger.iter().flat_map(|_| SOURCES);
+        let nodes_of = |source| {
+            plan.holders
+                .iter()
+                .enumerate()
+                .map(move |one| (source, one))
+        };
+        let mut clocks = Dice::new(plan.seed ^ 0xc10c);
+        let holders = sources.flat_map(nodes_of).enumerate();
+        let holders = holders.map(|(id, (source, (node, condition)))| {
+            let nature = Nature {
+                id,
+                node: (node, plan.holders.len()),
+                condition: *condition,
+                clock_ahead_ms: clocks.below(3_600_000),
+                clock_rate: clocks.between(950, 1_050),
+                releases_early: plan.bug == Some(Bug::ReleaseEarly),
+            };
             let (sets, verifier) = (Rc::clone(&sets), Rc::clone(&verifier));
             let address = plan.validators + id;
-            Holder::new(id, address, source, early, genesis.clone(), sets, verifier)
+            Holder::new(nature, address, source, genesis.clone(), sets, verifier)
         });
         let holders = holders.collect();
+        env.observed.one_delivery.may_refuse = plan.holders.contains(&Condition::Blind);
         Self {
             plan,
             env,
             agenda: Agenda::new(),
             nodes,
             holders,
+            buried: BTreeSet::new(),
             ledger,
             liars,
             twins_talk,
@@ -338,6 +378,12 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
         for (tx, after) in self.errands(chaos) {
             self.agenda.add(begin + after, Event::Submit(tx));
             self.liveness.submitted(tx);
+        }
+        for holder in 0..self.holders.len() {
+            if self.holders[holder].nature.condition == Condition::Dies {
+                let at = begin + self.env.dice.below(chaos);
+                self.agenda.add(at, Event::Bury(holder));
+            }
         }
         if self.plan.crash_every_ms > 0 {
             self.agenda.add(begin, Event::CrashSomebody);
@@ -415,7 +461,11 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
             let step = self.env.now_us + SECOND;
             self.until(step)?;
             let honest = self.honest().map(|node| &node.tip);
-            let all = honest.chain(self.holders.iter().map(|holder| &holder.tip));
+            let alive = self
+                .holders
+                .iter()
+                .filter(|one| !self.buried.contains(&one.id));
+            let all = honest.chain(alive.map(|holder| &holder.tip));
             match self.liveness.reached(all) {
                 Ok(()) => return Ok(()),
                 Err(what) if self.env.now_us >= deadline => {
@@ -476,8 +526,12 @@ impl<'a, K: Kind, C: Scheme> Run<'a, K, C> {
                     holder.waited(what, &mut self.env);
                 }
             }
+            Event::Bury(holder) => {
+                self.holders[holder].crash();
+                self.buried.insert(holder);
+            }
             Event::StartHolder(holder) => {
-                if !self.holders[holder].is_up {
+                if !self.holders[holder].is_up && !self.buried.contains(&holder) {
                     self.holders[holder].start(&mut self.env);
                 }
             }

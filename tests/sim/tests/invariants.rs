@@ -2,6 +2,7 @@
 //! `xinqiao-sim` runs more of them.
 
 use xinqiao_sim::{
+    holder::Condition,
     invariant::determinism,
     kind::{Alone, Byzantine, Crash, Kind},
     liar::Fault,
@@ -87,6 +88,47 @@ fn a_consortium_delivers_what_is_recorded_and_consented_to_and_nothing_else() {
     assert!(
         released > 100 && withheld > 20,
         "{released} released, {withheld} withheld"
+    );
+}
+
+#[test]
+fn a_source_with_one_holder_that_is_well_delivers_every_part_once_and_in_time() {
+    use Condition::{Blind, Dies, Slow, Well};
+    // Who can deliver, of all nodes of two sources.
+    let (mut more_than_one, mut released) = (0, 0);
+    for (number, others) in [
+        vec![Well],
+        vec![Slow],
+        vec![Dies],
+        vec![Blind],
+        vec![Slow, Slow],
+        vec![Dies, Dies],
+        vec![Dies, Slow],
+        vec![Blind, Well],
+        vec![Blind, Dies],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let holders: Vec<Condition> = [Well].into_iter().chain(others).collect();
+        let first = 1_000 + 100 * number as u64;
+        for seed in first..first + 8 {
+            let mut plan = Plan::consortium_of_seed::<Byzantine>(seed, 4);
+            plan.holders.clone_from(&holders);
+            let report = holds::<Cheap>(&plan);
+            // One for each source at least, if anything was delivered.
+            more_than_one += u64::from(report.holders > 2);
+            released += report.released;
+        }
+        for seed in first + 50..first + 53 {
+            let mut plan = Plan::consortium_of_seed::<Crash>(seed, 3);
+            plan.holders.clone_from(&holders);
+            released += holds_with::<Crash, Cheap>(&plan).released;
+        }
+    }
+    assert!(
+        released > 200 && more_than_one > 20,
+        "{released} released, in {more_than_one} runs by several nodes of a source"
     );
 }
 

@@ -66,7 +66,9 @@ fn doors(consortium: &Consortium, service: &str) -> Vec<Door> {
             (BUREAUS[2], Kind::Node),
             false,
         )],
-        "OrderService" | "ConsentService" | "DirectoryService" => vec![gateway()],
+        "OrderService" | "ConsentService" | "DirectoryService" | "SubjectService" => {
+            vec![gateway()]
+        }
         "DeliveryService" => vec![
             door((BUREAUS[2], Role::Gateway), (HOME, Kind::Gateway), false),
             door((HOME, Role::Gateway), (HOME, Kind::Holder), false),
@@ -75,12 +77,12 @@ fn doors(consortium: &Consortium, service: &str) -> Vec<Door> {
             sealed: false,
             ..door((HOME, Role::Operator), (HOME, Kind::Holder), false)
         }],
-        "ReportService" => vec![Door {
+        "ReportService" | "JobService" | "PortfolioService" => vec![Door {
             name: format!("{BANK}/agent"),
             channel: people.agent(),
             token: false,
             refusals: true,
-            sealed: true,
+            sealed: service != "PortfolioService",
         }],
         _ => Vec::new(),
     }

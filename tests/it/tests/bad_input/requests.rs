@@ -97,11 +97,49 @@ fn row(
 
 /// The rows for every field of every request, one a line. Requests without fields have the general ones
 /// alone, and transactions have a table of their own.
+/// An agent's question to a delivery group.
+fn asks(wish: wire::group_ask::Wish) -> wire::GroupAsk {
+    wire::GroupAsk {
+        node: "agent-1".into(),
+        key_id: vec![7; 32],
+        wish: Some(wish),
+    }
+}
+
+fn joins(key_package: usize, binding: usize) -> wire::GroupAsk {
+    asks(wire::group_ask::Wish::Join(wire::GroupJoin {
+        key_package: vec![1; key_package],
+        binding: vec![1; binding],
+    }))
+}
+
+fn follows(authenticator: Vec<u8>, proposal: usize) -> wire::GroupAsk {
+    let at = wire::GroupEpoch {
+        generation: 1,
+        epoch: 1,
+        authenticator,
+    };
+    asks(wire::group_ask::Wish::Follow(wire::GroupFollow {
+        at: Some(at),
+        proposal: vec![1; proposal],
+    }))
+}
+
 #[rustfmt::skip]
 fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
     let id = vec![7; 32];
     let (short, long, text65) = (&wrong.bytes, &wrong.name, &wrong.text);
     let (query, ask) = (query(uscc, purpose), ask(uscc, purpose));
+    let asks = joins(1, 1);
+    let group = wire::AskGroupRequest { order: id.clone(), part: 0, holder_node: "node-1".into(), ask: Some(asks.clone()) };
+    let relayed = wire::RelayGroupRequest { order: id.clone(), part: 0, holder_node: "node-1".into(), ask: Some(asks.clone()) };
+    let job = wire::StartJobRequest {
+        entries: vec![wire::JobEntry { uscc: uscc.into(), grant: vec![] }],
+        purpose: purpose.into(),
+        user: "clerk-7".into(),
+        ..Default::default()
+    };
+    let portfolio = wire::WatchPortfolioRequest { usccs: vec![uscc.into()], user: "clerk-7".into(), after_height: 0 };
     vec![
         row("LedgerService/GetBlock", "height 0", &wire::GetBlockRequest { height: 0 }, "FIELD_RANGE"),
         row("LedgerService/GetBlock", "no such height", &wire::GetBlockRequest { height: u64::MAX }, "BLOCK_NOT_FOUND"),
@@ -171,6 +209,20 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("OrderService/FetchPart", "wrong id", &wire::FetchPartRequest { order: short.clone(), part: 0 }, "FIELD_LENGTH"),
         row("OrderService/FetchPart", "no such part", &wire::FetchPartRequest { order: id.clone(), part: 64 }, "FIELD_RANGE"),
         row("OrderService/FetchPart", "unknown id", &wire::FetchPartRequest { order: id.clone(), part: 0 }, "ORDER_NOT_FOUND"),
+        row("OrderService/AskGroup", "nothing", &wire::AskGroupRequest::default(), "FIELD_REQUIRED"),
+        row("OrderService/AskGroup", "wrong id", &wire::AskGroupRequest { order: short.clone(), ..group.clone() }, "FIELD_LENGTH"),
+        row("OrderService/AskGroup", "no such part", &wire::AskGroupRequest { part: 64, ..group.clone() }, "FIELD_RANGE"),
+        row("OrderService/AskGroup", "no holder", &wire::AskGroupRequest { holder_node: String::new(), ..group.clone() }, "FIELD_REQUIRED"),
+        row("OrderService/AskGroup", "long holder", &wire::AskGroupRequest { holder_node: long.clone(), ..group.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/AskGroup", "no question", &wire::AskGroupRequest { ask: None, ..group.clone() }, "FIELD_REQUIRED"),
+        row("OrderService/AskGroup", "no wish", &wire::AskGroupRequest { ask: Some(wire::GroupAsk { wish: None, ..asks.clone() }), ..group.clone() }, "FIELD_REQUIRED"),
+        row("OrderService/AskGroup", "long name", &wire::AskGroupRequest { ask: Some(wire::GroupAsk { node: long.clone(), ..asks.clone() }), ..group.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/AskGroup", "wrong key", &wire::AskGroupRequest { ask: Some(wire::GroupAsk { key_id: short.clone(), ..asks.clone() }), ..group.clone() }, "FIELD_LENGTH"),
+        row("OrderService/AskGroup", "long key package", &wire::AskGroupRequest { ask: Some(joins(4_097, 1)), ..group.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/AskGroup", "long binding", &wire::AskGroupRequest { ask: Some(joins(1, 513)), ..group.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/AskGroup", "long proposal", &wire::AskGroupRequest { ask: Some(follows(vec![7; 32], 32_769)), ..group.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/AskGroup", "wrong authenticator", &wire::AskGroupRequest { ask: Some(follows(short.clone(), 0)), ..group.clone() }, "FIELD_LENGTH"),
+        row("OrderService/AskGroup", "unknown id", &group, "ORDER_NOT_FOUND"),
         row("OrderService/SubmitOrderChange", "no transaction", &wire::SubmitOrderChangeRequest::default(), "FIELD_REQUIRED"),
         row("HolderService/SyncSources", "a name that is none", &wire::SyncSourcesRequest { sources: vec!["No Slug".into()], ..Default::default() }, "FIELD_FORMAT"),
         row("HolderService/SyncSources", "long name", &wire::SyncSourcesRequest { sources: vec![long.clone()], ..Default::default() }, "FIELD_TOO_LONG"),
@@ -180,6 +232,19 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("DeliveryService/RelayPart", "wrong id", &wire::RelayPartRequest { order: short.clone(), ..Default::default() }, "FIELD_LENGTH"),
         row("DeliveryService/RelayPart", "no such part", &wire::RelayPartRequest { order: id.clone(), part: 64, wait_ms: 0 }, "FIELD_RANGE"),
         row("DeliveryService/RelayPart", "long wait", &wire::RelayPartRequest { order: id.clone(), part: 0, wait_ms: 86_400_001 }, "FIELD_RANGE"),
+        row("DeliveryService/RelayGroup", "nothing", &wire::RelayGroupRequest::default(), "FIELD_REQUIRED"),
+        row("DeliveryService/RelayGroup", "wrong id", &wire::RelayGroupRequest { order: short.clone(), ..relayed.clone() }, "FIELD_LENGTH"),
+        row("DeliveryService/RelayGroup", "no such part", &wire::RelayGroupRequest { part: 64, ..relayed.clone() }, "FIELD_RANGE"),
+        row("DeliveryService/RelayGroup", "no holder", &wire::RelayGroupRequest { holder_node: String::new(), ..relayed.clone() }, "FIELD_REQUIRED"),
+        row("DeliveryService/RelayGroup", "long holder", &wire::RelayGroupRequest { holder_node: long.clone(), ..relayed.clone() }, "FIELD_TOO_LONG"),
+        row("DeliveryService/RelayGroup", "no question", &wire::RelayGroupRequest { ask: None, ..relayed.clone() }, "FIELD_REQUIRED"),
+        row("DeliveryService/RelayGroup", "no wish", &wire::RelayGroupRequest { ask: Some(wire::GroupAsk { wish: None, ..asks.clone() }), ..relayed.clone() }, "FIELD_REQUIRED"),
+        row("DeliveryService/RelayGroup", "long name", &wire::RelayGroupRequest { ask: Some(wire::GroupAsk { node: long.clone(), ..asks.clone() }), ..relayed.clone() }, "FIELD_TOO_LONG"),
+        row("DeliveryService/RelayGroup", "wrong key", &wire::RelayGroupRequest { ask: Some(wire::GroupAsk { key_id: short.clone(), ..asks.clone() }), ..relayed.clone() }, "FIELD_LENGTH"),
+        row("DeliveryService/RelayGroup", "long key package", &wire::RelayGroupRequest { ask: Some(joins(4_097, 1)), ..relayed.clone() }, "FIELD_TOO_LONG"),
+        row("DeliveryService/RelayGroup", "long binding", &wire::RelayGroupRequest { ask: Some(joins(1, 513)), ..relayed.clone() }, "FIELD_TOO_LONG"),
+        row("DeliveryService/RelayGroup", "long proposal", &wire::RelayGroupRequest { ask: Some(follows(vec![7; 32], 32_769)), ..relayed.clone() }, "FIELD_TOO_LONG"),
+        row("DeliveryService/RelayGroup", "wrong authenticator", &wire::RelayGroupRequest { ask: Some(follows(short.clone(), 0)), ..relayed.clone() }, "FIELD_LENGTH"),
         row("ConsentService/SubmitConsent", "no transaction", &wire::SubmitConsentRequest::default(), "FIELD_REQUIRED"),
         row("ConsentService/ListConsents", "wrong subject", &wire::ListConsentsRequest { subject: short.clone() }, "FIELD_LENGTH"),
         row("ConsentService/ListConsents", "no subject", &wire::ListConsentsRequest::default(), "FIELD_REQUIRED"),
@@ -196,6 +261,52 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("ReportService/QueryReport", "no user", &wire::QueryReportRequest { user: String::new(), ..query.clone() }, "FIELD_REQUIRED"),
         row("ReportService/QueryReport", "long user", &wire::QueryReportRequest { user: text65.clone(), ..query.clone() }, "FIELD_TOO_LONG"),
         row("ReportService/QueryReport", "long branch", &wire::QueryReportRequest { branch: text65.clone(), ..query.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/QueryReport", "long id", &wire::QueryReportRequest { request_id: text65.clone(), ..query.clone() }, "FIELD_TOO_LONG"),
+        row("ReportService/QueryReport", "malformed id", &wire::QueryReportRequest { request_id: "a b".into(), ..query.clone() }, "FIELD_FORMAT"),
+        row("JobService/StartJob", "no entries", &wire::StartJobRequest { entries: vec![], ..job.clone() }, "FIELD_REQUIRED"),
+        row("JobService/StartJob", "10,001 entries", &wire::StartJobRequest { entries: vec![wire::JobEntry::default(); 10_001], ..job.clone() }, "TOO_MANY_ITEMS"),
+        row("JobService/StartJob", "long code", &wire::StartJobRequest { entries: vec![wire::JobEntry { uscc: text65.clone(), grant: vec![] }], ..job.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/StartJob", "wrong grant", &wire::StartJobRequest { entries: vec![wire::JobEntry { uscc: uscc.into(), grant: short.clone() }], ..job.clone() }, "FIELD_LENGTH"),
+        row("JobService/StartJob", "long id", &wire::StartJobRequest { job_id: text65.clone(), ..job.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/StartJob", "malformed id", &wire::StartJobRequest { job_id: "a job".into(), ..job.clone() }, "FIELD_FORMAT"),
+        row("JobService/StartJob", "long item", &wire::StartJobRequest { items: vec![long.clone()], ..job.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/StartJob", "65 items", &wire::StartJobRequest { items: vec!["tax_payment".into(); 65], ..job.clone() }, "TOO_MANY_ITEMS"),
+        row("JobService/StartJob", "no purpose", &wire::StartJobRequest { purpose: String::new(), ..job.clone() }, "FIELD_REQUIRED"),
+        row("JobService/StartJob", "long purpose", &wire::StartJobRequest { purpose: long.clone(), ..job.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/StartJob", "no user", &wire::StartJobRequest { user: String::new(), ..job.clone() }, "FIELD_REQUIRED"),
+        row("JobService/StartJob", "long user", &wire::StartJobRequest { user: text65.clone(), ..job.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/StartJob", "long branch", &wire::StartJobRequest { branch: text65.clone(), ..job.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/StartJob", "short deadline", &wire::StartJobRequest { deadline_ms: 99, ..job.clone() }, "FIELD_RANGE"),
+        row("JobService/FollowJob", "no id", &wire::FollowJobRequest::default(), "FIELD_REQUIRED"),
+        row("JobService/FollowJob", "long id", &wire::FollowJobRequest { job_id: text65.clone(), ..Default::default() }, "FIELD_TOO_LONG"),
+        row("JobService/FollowJob", "unknown id", &wire::FollowJobRequest { job_id: "none".into(), ..Default::default() }, "JOB_NOT_FOUND"),
+        row("JobService/AcknowledgeJob", "no id", &wire::AcknowledgeJobRequest::default(), "FIELD_REQUIRED"),
+        row("JobService/AcknowledgeJob", "long id", &wire::AcknowledgeJobRequest { job_id: text65.clone(), through: 1 }, "FIELD_TOO_LONG"),
+        row("JobService/AcknowledgeJob", "unknown id", &wire::AcknowledgeJobRequest { job_id: "none".into(), through: 1 }, "JOB_NOT_FOUND"),
+        row("JobService/CancelJob", "no id", &wire::CancelJobRequest::default(), "FIELD_REQUIRED"),
+        row("JobService/CancelJob", "long id", &wire::CancelJobRequest { job_id: text65.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/CancelJob", "unknown id", &wire::CancelJobRequest { job_id: "none".into() }, "JOB_NOT_FOUND"),
+        row("JobService/GetJob", "malformed id", &wire::GetJobRequest { job_id: "a job".into() }, "FIELD_FORMAT"),
+        row("JobService/GetJob", "long id", &wire::GetJobRequest { job_id: text65.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/GetJob", "unknown id", &wire::GetJobRequest { job_id: "none".into() }, "JOB_NOT_FOUND"),
+        row("JobService/DropJob", "no id", &wire::DropJobRequest::default(), "FIELD_REQUIRED"),
+        row("JobService/DropJob", "long id", &wire::DropJobRequest { job_id: text65.clone() }, "FIELD_TOO_LONG"),
+        row("JobService/DropJob", "unknown id", &wire::DropJobRequest { job_id: "none".into() }, "JOB_NOT_FOUND"),
+        row("PortfolioService/WatchPortfolio", "no codes", &wire::WatchPortfolioRequest { usccs: vec![], ..portfolio.clone() }, "FIELD_REQUIRED"),
+        row("PortfolioService/WatchPortfolio", "10,001 codes", &wire::WatchPortfolioRequest { usccs: vec![uscc.into(); 10_001], ..portfolio.clone() }, "TOO_MANY_ITEMS"),
+        row("PortfolioService/WatchPortfolio", "a code that is none", &wire::WatchPortfolioRequest { usccs: vec![uscc.into(), text65.clone()], ..portfolio.clone() }, "USCC_LENGTH"),
+        row("PortfolioService/WatchPortfolio", "a code twice", &wire::WatchPortfolioRequest { usccs: vec![uscc.into(); 2], ..portfolio.clone() }, "DUPLICATE_ITEM"),
+        row("PortfolioService/WatchPortfolio", "no user", &wire::WatchPortfolioRequest { user: String::new(), ..portfolio.clone() }, "FIELD_REQUIRED"),
+        row("PortfolioService/WatchPortfolio", "long user", &wire::WatchPortfolioRequest { user: text65.clone(), ..portfolio.clone() }, "FIELD_TOO_LONG"),
+        row("SubjectService/WatchSubjects", "no subjects", &wire::WatchSubjectsRequest::default(), "FIELD_REQUIRED"),
+        row("SubjectService/WatchSubjects", "wrong subject", &wire::WatchSubjectsRequest { subjects: vec![id.clone(), short.clone()], after_height: 0 }, "FIELD_LENGTH"),
+        row("SubjectService/WatchSubjects", "a subject twice", &wire::WatchSubjectsRequest { subjects: vec![id.clone(); 2], after_height: 0 }, "FIELD_FORMAT"),
+        row("SubjectService/WatchSubjects", "10,001 subjects", &wire::WatchSubjectsRequest { subjects: vec![id.clone(); 10_001], after_height: 0 }, "TOO_MANY_ITEMS"),
+        row("StateService/ListDigests", "no subjects", &wire::ListDigestsRequest { grantee: "a".into(), ..Default::default() }, "FIELD_REQUIRED"),
+        row("StateService/ListDigests", "1,001 subjects", &wire::ListDigestsRequest { subjects: vec![id.clone(); 1_001], grantee: "a".into(), after_height: 0 }, "TOO_MANY_ITEMS"),
+        row("StateService/ListDigests", "wrong subject", &wire::ListDigestsRequest { subjects: vec![short.clone()], grantee: "a".into(), after_height: 0 }, "FIELD_LENGTH"),
+        row("StateService/ListDigests", "no grantee", &wire::ListDigestsRequest { subjects: vec![id.clone()], ..Default::default() }, "FIELD_REQUIRED"),
+        row("StateService/ListDigests", "long grantee", &wire::ListDigestsRequest { subjects: vec![id.clone()], grantee: long.clone(), after_height: 0 }, "FIELD_TOO_LONG"),
         row("ReportService/QueryReport", "short deadline", &wire::QueryReportRequest { deadline_ms: 99, ..query.clone() }, "FIELD_RANGE"),
         row("ReportService/QueryReport", "long deadline", &wire::QueryReportRequest { deadline_ms: 86_400_001, ..query.clone() }, "FIELD_RANGE"),
         row("ReportService/RequestGrant", "no purposes", &wire::RequestGrantRequest { purposes: vec![], ..ask.clone() }, "FIELD_REQUIRED"),

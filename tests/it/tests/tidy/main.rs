@@ -49,6 +49,27 @@ fn an_edge_library_would_be_noticed() {
 }
 
 #[test]
+fn an_application_takes_neither_store_nor_tls_nor_server_along_with_the_client_library() {
+    let dependencies = purity::dependencies(&Tree::of_this_clone(), "xinqiao-client");
+    let heavy = [
+        "aws-lc-rs",
+        "axum",
+        "casbin",
+        "librocksdb-sys",
+        "openmls",
+        "opentelemetry",
+        "rustls",
+        "sqlx",
+        "tonic-reflection",
+        "xinqiao-agent",
+        "xinqiao-rpc",
+    ];
+    assert_eq!(purity::path_to(&dependencies, &heavy), None);
+    // It does what it is for, so the list is of that crate.
+    assert!(purity::path_to(&dependencies, &["hyper"]).is_some());
+}
+
+#[test]
 fn no_source_of_a_pure_crate_has_clocks_files_sockets_floats_or_unordered_maps() {
     let tree = Tree::of_this_clone();
     let mut complaints = Vec::new();

@@ -84,7 +84,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// The bank's attempts by subject: orders and refusals.
+    /// The bank's attempts by subject: orders and refusals. That an order of before a kill had expired when it was
+    /// handed in is on record too, and decided nothing.
     async fn attempts(&self) -> BTreeMap<Vec<u8>, (usize, usize)> {
         let mut all: BTreeMap<Vec<u8>, (usize, usize)> = BTreeMap::new();
         let mut audit = limited!(AuditServiceClient::new(self.node.clone()));
@@ -97,7 +98,8 @@ impl Ledger {
                 ..wire::ListAccessRequest::default()
             };
             let page = audit.list_access(request).await.unwrap().into_inner();
-            for entry in page.entries {
+            let decided = |entry: &wire::AccessEntry| entry.refusal != "TX_EXPIRED";
+            for entry in page.entries.into_iter().filter(decided) {
                 let counts = all.entry(entry.subject).or_default();
                 match entry.refusal.is_empty() {
                     true => counts.0 += 1,

@@ -28,6 +28,7 @@ mod row;
 pub mod secret;
 mod source;
 mod sql;
+mod tls;
 mod value;
 mod workers;
 

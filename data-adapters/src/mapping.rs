@@ -174,6 +174,9 @@ impl std::fmt::Display for TableName {
 pub struct Database {
     /// Where the connection's URL is kept.
     pub url: SecretPlace,
+    /// Certificates (PEM) of whoever issued the server's, where the public ones did not: the connection is then under
+    /// TLS, and the server verified by one of these, by its name too unless the URL asks for less.
+    pub ca_file: Option<PathBuf>,
     /// The main table.
     pub table: TableName,
     /// Connections for fetches at once; a scan takes one more a table.
@@ -199,6 +202,8 @@ pub struct Endpoint {
     pub scan_url: String,
     /// Gives one subject; `{subject}` stands for its code.
     pub fetch_url: String,
+    /// Certificates (PEM) of whoever issues the server's, instead of the public issuers.
+    pub ca_file: Option<PathBuf>,
     /// What to show as who we are.
     pub auth: Auth,
     /// How pages follow each other.

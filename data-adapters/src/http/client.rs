@@ -14,6 +14,7 @@ use url::Url;
 use crate::error::Error;
 use crate::json::{self, Json, Limits};
 use crate::mapping::{Auth, Endpoint, SUBJECT_PLACE, is_local};
+use crate::tls::{self, Issuers};
 
 /// Pauses between tries begin with this and double.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -54,6 +55,9 @@ impl Requests {
         // A proxy reaches other machines, not this one.
         if near(&endpoint.scan_url) && near(&endpoint.fetch_url.replace(SUBJECT_PLACE, "0")) {
             client = client.no_proxy();
+        }
+        if let Some(path) = &endpoint.ca_file {
+            client = client.tls_certs_only(Issuers::read(path)?.into_certificates());
         }
         let client = client
             .redirect(reqwest::redirect::Policy::none())
@@ -100,6 +104,11 @@ impl Requests {
     async fn ask(&self, url: &Url) -> Result<Answer, Tried> {
         let request = self.client.get(url.clone()).headers(self.headers.clone());
         let mut response = request.send().await.map_err(|e| {
+            // It will be no other certificate in a moment.
+            if let Some(why) = tls::refusal(&e) {
+                let message = format!("no TLS connection to the interface can be made: {why}");
+                return Tried::Failed(Failure::Unavailable(message));
+            }
             again(if e.is_connect() {
                 "no connection can be made"
             } else {

@@ -1,7 +1,7 @@
 //! Where rows lie: what each kind of source takes, and the checks that make an [`Origin`] of it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -258,8 +258,10 @@ impl Checker<'_> {
             1..=64,
             "connections",
         )?;
+        let ca_file = self.ca_file(&at("ca_file"), given.ca_file.as_ref())?;
         Ok(Database {
             url,
+            ca_file,
             table,
             max_connections: u32::try_from(max_connections).unwrap_or(1),
             acquire_timeout: self.milliseconds(
@@ -281,6 +283,12 @@ impl Checker<'_> {
             allow_writable_role: given.allow_writable_role,
             allow_insecure_transport: given.allow_insecure_transport,
         })
+    }
+
+    /// A file of certificates, beside the mapping.
+    fn ca_file(&self, at: &str, file: Option<&Spanned<String>>) -> Checked<Option<PathBuf>> {
+        let file = file.map(|file| self.file(at, file)).transpose()?;
+        Ok(file.map(|file| file.path))
     }
 
     fn table_name(&self, at: &str, name: &Spanned<String>) -> Checked<TableName> {
@@ -339,6 +347,7 @@ impl Checker<'_> {
         Ok(Endpoint {
             scan_url: raw.scan_url.get_ref().clone(),
             fetch_url: raw.fetch_url.get_ref().clone(),
+            ca_file: self.ca_file(&at("ca_file"), raw.ca_file.as_ref())?,
             auth: match &raw.auth {
                 None => Auth::None,
                 Some(auth) => self.auth(auth)?,

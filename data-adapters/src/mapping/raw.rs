@@ -51,6 +51,7 @@ pub(super) struct RawSource {
 pub(super) struct RawDatabase {
     pub(super) url_file: Option<Spanned<String>>,
     pub(super) url_env: Option<Spanned<String>>,
+    pub(super) ca_file: Option<Spanned<String>>,
     pub(super) max_connections: Option<Spanned<usize>>,
     pub(super) acquire_timeout_ms: Option<Spanned<usize>>,
     pub(super) statement_timeout_ms: Option<Spanned<usize>>,
@@ -66,6 +67,7 @@ pub(super) struct RawDatabase {
 pub(super) struct RawHttp {
     pub(super) scan_url: Spanned<String>,
     pub(super) fetch_url: Spanned<String>,
+    pub(super) ca_file: Option<Spanned<String>>,
     pub(super) auth: Option<Spanned<RawAuth>>,
     pub(super) paging: Spanned<RawPaging>,
     pub(super) records: Option<Spanned<String>>,

@@ -19,6 +19,7 @@ use sqlx::{
 use super::dialect::Dialect;
 use crate::error::Error;
 use crate::mapping::{Database, is_local};
+use crate::tls::{self, Issuers};
 
 /// A cell: text, nothing, or bytes that are no text.
 pub(super) type Cell = Result<Option<String>, NotText>;
@@ -72,30 +73,45 @@ impl Options {
                 dialect.name()
             ),
         };
+        let issuers = (database.ca_file.as_deref().map(Issuers::read)).transpose()?;
         let (options, safe) = match dialect {
             Dialect::Postgres => {
-                let options = PgConnectOptions::from_str(url.expose_secret())
+                let mut options = PgConnectOptions::from_str(url.expose_secret())
                     .map_err(bad)?
                     .application_name("xinqiao")
                     .disable_statement_logging();
-                let verified = matches!(
-                    options.get_ssl_mode(),
-                    PgSslMode::VerifyCa | PgSslMode::VerifyFull
-                );
+                let verifies = |options: &PgConnectOptions| {
+                    let mode = options.get_ssl_mode();
+                    matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
+                };
+                if let Some(issuers) = issuers {
+                    if !verifies(&options) {
+                        options = options.ssl_mode(PgSslMode::VerifyFull);
+                    }
+                    options = options.ssl_root_cert_from_pem(issuers.into_pem());
+                }
+                let verified = verifies(&options);
                 let host = options.get_host();
                 let near =
                     options.get_socket().is_some() || host.starts_with('/') || is_local(host);
                 (Self::Postgres(options), verified || near)
             }
             Dialect::MySql => {
-                let options = MySqlConnectOptions::from_str(url.expose_secret())
+                let mut options = MySqlConnectOptions::from_str(url.expose_secret())
                     .map_err(bad)?
                     .timezone(Some(TIME_ZONE.to_owned()))
                     .disable_statement_logging();
-                let verified = matches!(
-                    options.get_ssl_mode(),
-                    MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity
-                );
+                let verifies = |options: &MySqlConnectOptions| {
+                    let mode = options.get_ssl_mode();
+                    matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity)
+                };
+                if let Some(issuers) = issuers {
+                    if !verifies(&options) {
+                        options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
+                    }
+                    options = options.ssl_ca_from_pem(issuers.into_pem());
+                }
+                let verified = verifies(&options);
                 let near = options.get_socket().is_some() || is_local(options.get_host());
                 (Self::MySql(options), verified || near)
             }
@@ -337,22 +353,28 @@ fn failure(error: &sqlx::Error) -> Failure {
                 "57014" | "70100" => Failure::Unavailable(
                     "the database took longer than statement_timeout_ms allows".to_owned(),
                 ),
-                "28P01" | "28000" => Failure::Unavailable(format!(
+                "28P01" => Failure::Unavailable(format!(
                     "the database refuses this user or password ({code})"
+                )),
+                // Of PostgreSQL also: no rule lets such a connection in.
+                "28000" => Failure::Unavailable(format!(
+                    "the database refuses this user or password, or connections without TLS ({code})"
                 )),
                 _ => Failure::Unavailable(format!("the database reports an error ({code})")),
             }
         }
-        sqlx::Error::Io(error) => Failure::Unavailable(format!(
-            "the connection to the database broke off: {}",
-            error.kind()
-        )),
-        sqlx::Error::Tls(_) => {
-            Failure::Unavailable("no TLS connection to the database can be made".to_owned())
-        }
+        sqlx::Error::Io(error) => Failure::Unavailable(match tls::refusal(error) {
+            Some(why) => no_tls(&why),
+            None => format!("the connection to the database broke off: {}", error.kind()),
+        }),
+        sqlx::Error::Tls(why) => Failure::Unavailable(no_tls(&why.to_string())),
         sqlx::Error::PoolTimedOut => Failure::Unavailable(
             "no connection to the database became free within acquire_timeout_ms".to_owned(),
         ),
         _ => Failure::Unavailable("the database does not answer as it should".to_owned()),
     }
+}
+
+fn no_tls(why: &str) -> String {
+    format!("no TLS connection to the database can be made: {why}")
 }

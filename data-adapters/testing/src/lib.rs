@@ -6,9 +6,11 @@
 //!
 //! Not for production, and not here: what the data looks like.
 
+mod certificate;
 mod mariadb;
 mod postgres;
 mod server;
 
+pub use certificate::{Issued, Issuer};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::server::{User, command, feed, folder, free_port, program, run, wait_for};
+use crate::Issued;
+use crate::server::{User, command, feed, folder, free_port, give, program, run, wait_for};
 
 /// A running MariaDB server with a database `xinqiao` in utf8mb4.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct MariaDb {
     user: Option<User>,
     port: u16,
     child: Option<Child>,
+    /// Certificate and key, where connections over loopback must be under TLS.
+    tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl MariaDb {
@@ -42,6 +45,7 @@ impl MariaDb {
             user,
             port: 0,
             child: None,
+            tls: None,
         };
         // A port that was free may be taken a moment later.
         let started = (0..5).any(|_| {
@@ -79,6 +83,13 @@ impl MariaDb {
             .arg(format!("--socket={}", path("socket")))
             .arg(format!("--pid-file={}", path("pid")))
             .arg(format!("--port={}", self.port))
+            .args(self.tls.iter().flat_map(|(certificate, key)| {
+                [
+                    "--require-secure-transport=ON".to_owned(),
+                    format!("--ssl-cert={}", certificate.display()),
+                    format!("--ssl-key={}", key.display()),
+                ]
+            }))
             .current_dir(self.dir.path())
             .stdout(Stdio::null())
             .stderr(log);
@@ -101,6 +112,19 @@ impl MariaDb {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Takes connections over loopback under TLS only, from now on. Starts the server again.
+    ///
+    /// # Panics
+    /// When it does not come up again.
+    pub fn require_tls(&mut self, issued: &Issued) {
+        let (certificate, key) = issued.write(self.dir.path());
+        give(&certificate, self.user);
+        give(&key, self.user);
+        self.tls = Some((certificate, key));
+        self.stop();
+        assert!(self.resume(), "MariaDB does not start:\n{}", self.log());
     }
 
     /// Runs statements as the administrator, in the database; what they print.

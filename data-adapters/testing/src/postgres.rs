@@ -1,11 +1,13 @@
 //! A PostgreSQL server with one database, for tests.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::server::{User, command, feed, folder, free_port, program, run, wait_for};
+use crate::Issued;
+use crate::server::{User, command, feed, folder, free_port, give, program, run, wait_for};
 
 /// A running PostgreSQL server with a database `xinqiao` in UTF-8.
 #[derive(Debug)]
@@ -100,6 +102,24 @@ impl Postgres {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Takes connections over loopback under TLS only, from now on. Starts the server again.
+    ///
+    /// # Panics
+    /// When it does not come up again.
+    pub fn require_tls(&mut self, issued: &Issued) {
+        let data = self.dir.path().join("data");
+        for path in <[PathBuf; 2]>::from(issued.write(&data)) {
+            give(&path, self.user);
+        }
+        let mut settings = fs::read_to_string(data.join("postgresql.conf")).expect("it is there");
+        settings += "ssl = on\nssl_cert_file = 'server.pem'\nssl_key_file = 'server.key'\n";
+        fs::write(data.join("postgresql.conf"), settings).expect("the folder is ours");
+        let doors = "local all all trust\nhostssl all all all scram-sha-256\n";
+        fs::write(data.join("pg_hba.conf"), doors).expect("the folder is ours");
+        self.stop();
+        assert!(self.resume(), "PostgreSQL does not start:\n{}", self.log());
     }
 
     /// Runs statements as the administrator; what they print.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -76,6 +76,14 @@ pub(crate) fn folder(user: Option<User>) -> TempDir {
         chown(folder.path(), Some(user.uid), Some(user.gid)).expect("root may give folders away");
     }
     folder
+}
+
+/// Makes a file the server's user's, and nobody else's to read.
+pub(crate) fn give(path: &Path, user: Option<User>) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    if let Some(user) = user {
+        chown(path, Some(user.uid), Some(user.gid)).expect("root may give files away");
+    }
 }
 
 /// A command as the server's user. With `lives` it dies with the thread that starts it.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xinqiao_data_adapters::{Error, FetchError, Mapping, Source};
+use xinqiao_data_testing::Issuer;
 
 use crate::data::{ITEMS, block_on, conforms, data, records, uscc};
 use crate::peer::{Mood, Peer};
@@ -57,8 +58,18 @@ impl Folder {
         Self(dir)
     }
 
-    fn mapping(&self, peer: &Peer, (scan, paging): (&str, &str), auth: &str) -> Mapping {
-        let text = format!("{HEAD}{ITEMS}")
+    fn mapping(&self, peer: &Peer, paging: (&str, &str), auth: &str) -> Mapping {
+        self.mapping_of(HEAD, peer, paging, auth)
+    }
+
+    fn mapping_of(
+        &self,
+        head: &str,
+        peer: &Peer,
+        (scan, paging): (&str, &str),
+        auth: &str,
+    ) -> Mapping {
+        let text = format!("{head}{ITEMS}")
             .replace("ADDRESS", &peer.address.to_string())
             .replace("SCAN", scan)
             .replace("PAGING", paging)
@@ -94,6 +105,38 @@ fn an_interface_conforms_whatever_its_pages_and_keys() {
         let mapping = folder.mapping(&peer, paging, auth);
         let source = xinqiao_data_adapters::open(mapping).expect("it opens");
         conforms(source.as_ref(), &data);
+    }
+}
+
+#[test]
+fn an_interface_is_read_under_tls_from_the_server_that_was_meant_alone() {
+    let data = data(true);
+    let (ours, other) = (Issuer::new(), Issuer::new());
+    let open = |name: &str, ca: Option<&Issuer>| {
+        let peer = Peer::start_tls(&data, &ours.issue(name));
+        let folder = Folder::new();
+        let mut head = HEAD.replace("http://", "https://");
+        if let Some(ca) = ca {
+            fs::write(folder.0.path().join("ca.pem"), ca.pem()).expect("written");
+            head = head.replace("auth =", "ca_file = \"ca.pem\"\nauth =");
+        }
+        let mapping = folder.mapping_of(&head, &peer, PAGES, BEARER);
+        let opened = xinqiao_data_adapters::open(mapping).map(|source| {
+            conforms(source.as_ref(), &data);
+        });
+        (opened, peer.asked())
+    };
+    assert!(open("127.0.0.1", Some(&ours)).0.is_ok());
+    for (name, ca, wanted) in [
+        ("127.0.0.1", Some(&other), "invalid peer certificate"),
+        ("127.0.0.1", None, "invalid peer certificate"),
+        ("partner.example", Some(&ours), "not valid for name"),
+    ] {
+        let (opened, asked) = open(name, ca);
+        let said = opened.expect_err(wanted).to_string();
+        assert!(said.contains("no TLS connection"), "{said}");
+        assert!(said.contains(wanted), "{said}");
+        assert_eq!(asked, 0, "the key went to nobody");
     }
 }
 

@@ -13,9 +13,17 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
+use xinqiao_data_testing::Issued;
 
 use crate::data::{Data, HOLDERS, MAIN, YEARS};
 
@@ -89,8 +97,50 @@ fn subjects(data: &Data) -> Vec<Value> {
     data.main.iter().map(subject).collect()
 }
 
+/// Connections under TLS, one handshake at a time. Who does not come through is left.
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
 impl Peer {
     pub(crate) fn start(data: &Data) -> Self {
+        Self::serve(data, None)
+    }
+
+    /// One that speaks TLS.
+    pub(crate) fn start_tls(data: &Data, issued: &Issued) -> Self {
+        let certificate = CertificateDer::from_pem_slice(issued.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has them")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.expect("a certificate")], key)
+            .expect("a pair");
+        Self::serve(data, Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn serve(data: &Data, tls: Option<TlsAcceptor>) -> Self {
         let shared = Arc::new(Shared {
             subjects: subjects(data),
             mood: Mutex::new(Mood::Good),
@@ -113,12 +163,17 @@ impl Peer {
                 .build()
                 .expect("a runtime starts");
             runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+                let listener = TcpListener::bind("127.0.0.1:0")
                     .await
                     .expect("loopback has a free port");
                 tell.send(listener.local_addr().expect("it is bound"))
                     .expect("somebody waits");
-                let served = axum::serve(listener, app);
+                let served = async {
+                    match tls {
+                        None => axum::serve(listener, app).await,
+                        Some(acceptor) => axum::serve(Tls { listener, acceptor }, app).await,
+                    }
+                };
                 tokio::select! {
                     _ = served => {}
                     _ = stopped => {}

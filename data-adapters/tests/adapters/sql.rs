@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xinqiao_data_adapters::{Checkpoint, Error, FetchError, Mapping, OpenOptions, Reason, Source};
-use xinqiao_data_testing::{MariaDb, Postgres};
+use xinqiao_data_testing::{Issued, Issuer, MariaDb, Postgres};
 
 use crate::data::{Data, ITEMS, block_on, conforms, data, records, uscc};
 
@@ -40,6 +40,13 @@ impl Server {
         match self {
             Self::Postgres(server) => server.stop(),
             Self::MariaDb(server) => server.stop(),
+        }
+    }
+
+    fn require_tls(&mut self, issued: &Issued) {
+        match self {
+            Self::Postgres(server) => server.require_tls(issued),
+            Self::MariaDb(server) => server.require_tls(issued),
         }
     }
 
@@ -483,4 +490,77 @@ fn odd_codes_and_names_do_no_harm_in_postgresql() {
 #[test]
 fn odd_codes_and_names_do_no_harm_in_mariadb() {
     odd_codes(&Server::MariaDb(MariaDb::start()));
+}
+
+/// What a server that insists on TLS is asked with (host, parameters, issuers), and why it is not read, if it is not.
+type Trusted<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
+
+fn is_verified(mut server: Server) {
+    let data = data(false);
+    let (ours, other) = (Issuer::new(), Issuer::new());
+    server.require_tls(&ours.issue("127.0.0.1"));
+    server.fill(&data);
+    let (full, issuer, none) = match server {
+        Server::Postgres(_) => (
+            "sslmode=verify-full",
+            "sslmode=verify-ca",
+            "sslmode=disable",
+        ),
+        Server::MariaDb(_) => (
+            "ssl-mode=VERIFY_IDENTITY",
+            "ssl-mode=VERIFY_CA",
+            "ssl-mode=DISABLED",
+        ),
+    };
+    let no_tls = "no TLS connection to the database can be made: ";
+    let cases: [Trusted<'_>; 8] = [
+        ("127.0.0.1", "", "ca.pem", None),
+        ("127.0.0.1", full, "ca.pem", None),
+        ("localhost", issuer, "ca.pem", None),
+        // A name that the certificate has not.
+        (
+            "localhost",
+            "",
+            "ca.pem",
+            Some("not valid for name \"localhost\""),
+        ),
+        // Somebody else who says to be the server.
+        ("127.0.0.1", "", "other.pem", Some(no_tls)),
+        ("127.0.0.1", issuer, "other.pem", Some(no_tls)),
+        // The public issuers did not issue it.
+        ("127.0.0.1", full, "", Some("UnknownIssuer")),
+        ("127.0.0.1", none, "", Some("or connections without TLS")),
+    ];
+    for (host, mode, ca, wanted) in cases {
+        let url = server
+            .url("reader", "secret-reader")
+            .replace("127.0.0.1", host);
+        let folder = Folder::new(&format!("{url}?{mode}"));
+        for (name, issuer) in [("ca.pem", &ours), ("other.pem", &other)] {
+            fs::write(folder.0.path().join(name), issuer.pem()).expect("written");
+        }
+        let mut text = format!("{HEAD}{ITEMS}");
+        if !ca.is_empty() {
+            text = text.replace("url_file", &format!("ca_file = \"{ca}\"\nurl_file"));
+        }
+        let opened = xinqiao_data_adapters::open(folder.mapping(server.kind(), &text));
+        match (opened, wanted) {
+            (Ok(source), None) => assert!(block_on(source.fetch(&uscc(11))).is_ok()),
+            (Err(Error::Unavailable(said)), Some(wanted)) => {
+                assert!(said.contains(wanted), "{host} {mode} {ca}: {said}");
+                assert!(!said.contains("secret-reader"), "{said}");
+            }
+            (opened, _) => panic!("{host} {mode} {ca}: {:?}", opened.map(|_| ())),
+        }
+    }
+}
+
+#[test]
+fn postgresql_is_read_under_tls_from_the_server_that_was_meant_alone() {
+    is_verified(Server::Postgres(Postgres::start()));
+}
+
+#[test]
+fn mariadb_is_read_under_tls_from_the_server_that_was_meant_alone() {
+    is_verified(Server::MariaDb(MariaDb::start()));
 }

@@ -24,14 +24,19 @@ const BLOCK_CACHE: usize = 64 * MIB;
 const INDEX_PIECE: usize = 4 << 10;
 /// One memtable of one column family.
 const WRITE_BUFFER: usize = 16 * MIB;
-/// One memtable of the state, whose keys come in no order: each table that it becomes is merged again and again.
-const STATE_BUFFER: usize = 48 * MIB;
+/// Memtables of the state that become one table. Its keys come in no order, so each table is merged again and again:
+/// few large ones are better. A memtable that large would be slow to insert into, since it outgrows the processor's
+/// cache.
+const STATE_MERGED: i32 = 6;
 /// All memtables together.
-const WRITE_BUFFERS: usize = 96 * MIB;
+const WRITE_BUFFERS: usize = 160 * MIB;
+/// The state's first level: as many bytes as four of its tables have. A smaller one is merged into the next as fast as
+/// it fills, and each merge writes again what is already there.
+const STATE_LEVEL: u64 = 4 * STATE_MERGED as u64 * WRITE_BUFFER as u64;
 /// Bloom filter of a memtable, as a part of its size.
 const MEMTABLE_BLOOM: f64 = 0.05;
 /// Of the write-ahead log, before memtables are flushed to shorten it.
-const WAL: u64 = 192 * MIB as u64;
+const WAL: u64 = 320 * MIB as u64;
 const OPEN_FILES: i32 = 256;
 
 /// A key and its value.
@@ -152,16 +157,20 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     table.set_bloom_filter(10.0, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
-    options.set_write_buffer_size(if name == STATE {
-        STATE_BUFFER
-    } else {
-        WRITE_BUFFER
-    });
+    options.set_write_buffer_size(WRITE_BUFFER);
     // Most of what a block asks for by its key is not there (was it ordered before, is it open yet), and
     // what is still in memory is the dearest to look through.
     options.set_memtable_whole_key_filtering(true);
     options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM);
     options.set_compression_type(DBCompressionType::Lz4);
+    if name == STATE {
+        options.set_min_write_buffer_number_to_merge(STATE_MERGED);
+        options.set_max_write_buffer_number(STATE_MERGED + 4);
+        options.set_max_bytes_for_level_base(STATE_LEVEL);
+        // Most of the state is digests, which nothing makes shorter.
+        let (none, lz4) = (DBCompressionType::None, DBCompressionType::Lz4);
+        options.set_compression_per_level(&[none, none, none, lz4, lz4, lz4, lz4]);
+    }
     // What has sunk to the bottom is read seldom, above all old blocks.
     if name == BODIES || name == OUTCOMES {
         options.set_bottommost_compression_type(DBCompressionType::Zstd);

@@ -395,8 +395,9 @@ fn document(figures: &Figures) -> String {
     let mut text = String::from(
         "# Benchmark of registration\n\nMade by `cargo xtask bench register` in one run, on one machine; run it again and this page is \
          written anew.\n\nFour `bft` validators, each a process of its own with fsync on, and a data-holding node's registration with a \
-         replica of its own, all on this machine. Records are made as they are read, 18.3 items each, put into canonical form, \
-         salted and digested as real ones are; a database to read them from is not part of it.\n\n",
+         replica of its own, all on this machine. Records have 18.3 items each, with values from 512 sets that are made up \
+         beforehand; they are put into canonical form as they are read, salted and digested as real ones are. A database to \
+         read them from is not part of it.\n\n",
     );
     let _ = writeln!(text, "{}\n", figures.machine.in_words());
     let _ = writeln!(

@@ -1,9 +1,9 @@
-//! Records of as many enterprises as are asked for, made as they are read: what a bureau's database would give,
-//! without the database. Items are put into canonical form as adapters do it.
+//! Records of as many enterprises as are asked for: what a bureau's database would give, without the database. Items
+//! are put into canonical form as they are read, as adapters do it.
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::{Date, macros::date};
 use xinqiao_data_adapters::{
     Checkpoint, Description, Error, FetchError, Fetching, Item, Scan, Scanned, Source,
@@ -16,6 +16,9 @@ pub(crate) const PUBLISHED_SUBJECTS: u64 = 5_089_500;
 
 /// Their items.
 pub(crate) const PUBLISHED_ITEMS: u64 = 93_259_700;
+
+/// Sets of values that items have.
+const SETS: u64 = 512;
 
 /// Codes of the first catalogue's items, ascending.
 static CODES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -44,6 +47,30 @@ fn mixed(number: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
 }
+
+/// The values of an item, made up once: what is measured is what becomes of records, not inventing them.
+static VALUES: LazyLock<Vec<Map<String, Value>>> = LazyLock::new(|| {
+    let values = (0..SETS).map(|set| {
+        let value = mixed(set);
+        let fields = [
+            (
+                "amount",
+                format!("{}.{:02}", value % 10_000_000, value % 97).into(),
+            ),
+            ("currency", "CNY".into()),
+            ("note", format!("第{}号 {value:016x}", value % 1_000).into()),
+            (
+                "period",
+                format!("20{:02}-{:02}", 20 + value % 6, 1 + value % 12).into(),
+            ),
+            ("rating", ["A", "B", "C", "M"][(value % 4) as usize].into()),
+            ("rows", (value % 40).into()),
+        ];
+        let fields = fields.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+        fields.into_iter().collect()
+    });
+    values.collect()
+});
 
 impl Invented {
     /// The code of an enterprise.
@@ -74,25 +101,7 @@ impl Invented {
         held.sort_unstable();
         let items = held.into_iter().map(|item| {
             let value = mixed(number.wrapping_mul(all) + item + u64::from(changed));
-            let fields = [
-                (
-                    "amount",
-                    format!("{}.{:02}", value % 10_000_000, value % 97).into(),
-                ),
-                ("currency", "CNY".into()),
-                (
-                    "note",
-                    format!("第{}号 {:016x}", value % 1_000, value).into(),
-                ),
-                (
-                    "period",
-                    format!("20{:02}-{:02}", 20 + value % 6, 1 + value % 12).into(),
-                ),
-                ("rating", ["A", "B", "C", "M"][(value % 4) as usize].into()),
-                ("rows", (value % 40).into()),
-            ];
-            let fields = fields.map(|(name, value): (&str, Value)| (name.to_owned(), value));
-            Item::new(&CODES[item as usize], &fields.into_iter().collect())
+            Item::new(&CODES[item as usize], &VALUES[(value % SETS) as usize])
         });
         SubjectRecord {
             uscc: Self::uscc(number),
@@ -101,7 +110,6 @@ impl Invented {
         }
     }
 }
-
 impl Source for Invented {
     fn describe(&self) -> Description {
         Description {

@@ -3,18 +3,52 @@
 use std::{path::Path, process::Command};
 
 use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a run left behind.
+struct Measured {
+    figures: Value,
+    /// Where it was told to write its pages.
+    pages: TempDir,
+    said: String,
+}
+
+impl Measured {
+    /// Runs the bench; `pages` is the option that says where its page or pages go, `page` their name.
+    fn by(arguments: &[&str], pages: &str, page: &str) -> Self {
+        let bench = Path::new(env!("CARGO_BIN_EXE_bench"));
+        assert!(
+            bench.with_file_name("xinqiao").is_file(),
+            "`cargo xtask test` builds `xinqiao` before the tests, and so does `cargo build --workspace --bins --tests`"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out.json");
+        let output = Command::new(bench)
+            .args(arguments)
+            .arg("--out")
+            .arg(&out)
+            .arg(pages)
+            .arg(folder.path().join(page))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        Self {
+            figures: serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap(),
+            pages: folder,
+            said,
+        }
+    }
+
+    fn page(&self, name: &str) -> String {
+        std::fs::read_to_string(self.pages.path().join(name)).unwrap()
+    }
+}
 
 #[test]
 fn a_short_run_measures_everything_and_writes_the_documents() {
-    let chain = Path::new(env!("CARGO_BIN_EXE_bench"));
-    assert!(
-        chain.with_file_name("xinqiao").is_file(),
-        "`cargo xtask test` builds `xinqiao` before the tests, and so does `cargo build --workspace --bins --tests`"
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let (out, docs) = (folder.path().join("out.json"), folder.path().join("docs"));
-    let output = Command::new(chain)
-        .args([
+    let run = Measured::by(
+        &[
             "chain",
             "--quick",
             "--engines",
@@ -22,19 +56,15 @@ fn a_short_run_measures_everything_and_writes_the_documents() {
             "--seconds",
             "1",
             "--no-etcd",
-        ])
-        .args(["--in-flight", "200", "--calls", "16"])
-        .arg("--out")
-        .arg(&out)
-        .arg("--docs")
-        .arg(&docs)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-
-    let results: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
-    let solo = &results["runs"][0]["outcome"]["measured"];
+            "--in-flight",
+            "200",
+            "--calls",
+            "16",
+        ],
+        "--docs",
+        "docs",
+    );
+    let solo = &run.figures["runs"][0]["outcome"]["measured"];
     for figure in [
         "/throughput/per_second",
         "/throughput/blocks_per_second",
@@ -52,33 +82,20 @@ fn a_short_run_measures_everything_and_writes_the_documents() {
         let value = solo.pointer(figure).and_then(Value::as_f64);
         assert!(
             value.is_some_and(|value| value > 0.0),
-            "{figure}: {solo:#}\n{said}"
+            "{figure}: {solo:#}\n{}",
+            run.said
         );
     }
     assert_eq!(solo["throughput"]["refused"], 0);
-    let document = std::fs::read_to_string(docs.join("benchmarks.md")).unwrap();
+    let document = run.page("docs/benchmarks.md");
     assert!(document.contains("| solo |"), "{document}");
-    assert!(docs.join("benchmarks/cpu.svg").is_file());
+    assert!(run.page("docs/benchmarks/cpu.svg").contains("<svg"));
 }
 
 #[test]
 fn registration_is_measured_and_one_in_a_hundred_is_superseded_the_second_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let (out, page) = (
-        folder.path().join("out.json"),
-        folder.path().join("page.md"),
-    );
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args(["register", "--subjects", "2000"])
-        .arg("--out")
-        .arg(&out)
-        .arg("--page")
-        .arg(&page)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let figures: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    let run = Measured::by(&["register", "--subjects", "2000"], "--page", "page.md");
+    let figures = &run.figures;
     let (first, again) = (&figures["first"], &figures["again"]);
     assert_eq!(first["registered"], 2_000);
     assert_eq!(
@@ -90,22 +107,13 @@ fn registration_is_measured_and_one_in_a_hundred_is_superseded_the_second_time()
             .as_u64()
             .is_some_and(|bytes| bytes > 0)
     );
-    assert!(
-        std::fs::read_to_string(&page)
-            .unwrap()
-            .contains("| registered |")
-    );
+    assert!(run.page("page.md").contains("| registered |"));
 }
 
 #[test]
 fn queries_are_measured_before_and_after_more_enterprises_are_on_the_ledger() {
-    let folder = tempfile::tempdir().unwrap();
-    let (out, page) = (
-        folder.path().join("out.json"),
-        folder.path().join("page.md"),
-    );
-    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
-        .args([
+    let run = Measured::by(
+        &[
             "queries",
             "--few",
             "200",
@@ -113,24 +121,17 @@ fn queries_are_measured_before_and_after_more_enterprises_are_on_the_ledger() {
             "1500",
             "--queries",
             "10",
-        ])
-        .arg("--out")
-        .arg(&out)
-        .arg("--page")
-        .arg(&page)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-
-    let results: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+        ],
+        "--page",
+        "page.md",
+    );
     for (state, subjects) in [(0, 200), (1, 1_500)] {
-        let state = &results["states"][state];
+        let state = &run.figures["states"][state];
         assert_eq!(state["subjects"], subjects, "{state:#}");
         for asked in state["asked"].as_array().unwrap() {
             assert_eq!(asked["latency"]["count"], 10, "{asked:#}");
         }
     }
-    let page = std::fs::read_to_string(&page).unwrap();
+    let page = run.page("page.md");
     assert!(page.contains("| 1500 | 64 |"), "{page}");
 }

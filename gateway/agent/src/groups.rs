@@ -25,6 +25,8 @@ use xinqiao_mls::{
     AgentGroup, Answer, Error, Identity, Ledger, Member, Pair, Side, Signer, StateFile,
     agent::{NoKey, Origin, Taken},
     letter::Letter,
+    opened::Opened,
+    together::Together,
 };
 use xinqiao_rpc::{Fault, FaultView, Reason};
 
@@ -37,15 +39,27 @@ const ROUNDS: u32 = 8;
 /// The first pause after a round that brought nothing; it doubles.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A group, once it was opened; none again after its disk failed. Who waits for it holds no thread.
-type Slot = Arc<tokio::sync::Mutex<Option<AgentGroup<StateFile>>>>;
+type Group = Opened<AgentGroup<StateFile>>;
+
+/// A group's place.
+#[derive(Clone)]
+struct Slot {
+    group: Arc<Group>,
+    /// Answers that wait for it. Those that come at once are taken with one write to disk.
+    takes: Arc<Together<(Answer, Holder), Result<Taken, Error>>>,
+}
 
 /// The groups of one agent.
 pub(crate) struct Groups {
-    dir: PathBuf,
+    at: Arc<At>,
     gateway: Arc<HomeGateway>,
-    identity: Identity,
     open: Mutex<HashMap<(OrgId, NodeName), Slot>>,
+}
+
+/// Where the groups are, and who the agent is.
+struct At {
+    dir: PathBuf,
+    identity: Identity,
 }
 
 /// A data-holding node that is proven to have delivered a part.
@@ -121,9 +135,8 @@ impl Groups {
             id: gateway.distinguishing_id.clone(),
         };
         Self {
-            dir,
+            at: Arc::new(At { dir, identity }),
             gateway,
-            identity,
             open: Mutex::default(),
         }
     }
@@ -133,7 +146,7 @@ impl Groups {
     /// # Errors
     /// When no letter could be read in [`ROUNDS`] rounds, or by `until`.
     pub(crate) async fn letter(
-        self: &Arc<Self>,
+        &self,
         acting: &Acting,
         holder: &Holder,
         part: PartRef,
@@ -142,9 +155,8 @@ impl Groups {
         let mut pause = PAUSE;
         for _ in 0..ROUNDS {
             let ask = self
-                .blocking(holder, move |this, group, _| {
-                    let mut rng = rand::rng();
-                    group.ask(vec![part], &this.identity, now_ms(), &mut rng)
+                .blocking(holder, move |at, group| {
+                    group.ask(vec![part], &at.identity, now_ms(), &mut rand::rng())
                 })
                 .await
                 .map_err(|error| failed(&error))?;
@@ -178,7 +190,7 @@ impl Groups {
     /// Takes an answer; the letter, if it could be read. What is wrong with an answer is whoever's that
     /// passed it on: the group asks anew, and for a fresh seat where nothing else helps.
     async fn take(
-        self: &Arc<Self>,
+        &self,
         holder: &Holder,
         part: PartRef,
         answer: wire::GroupAnswer,
@@ -190,16 +202,8 @@ impl Groups {
                 return Ok(None);
             }
         };
-        let taken = self
-            .blocking(holder, move |this, group, holder| {
-                let ledger = ByReceipt {
-                    identity: &this.identity,
-                    holder,
-                };
-                group.take(&answer, &ledger, now_ms())
-            })
-            .await;
-        let Taken { letters, .. } = match taken {
+        let taken = self.slot(holder).takes.add((answer, holder.clone())).await;
+        let Taken { letters, .. } = match taken.unwrap_or_else(|| Err(unfinished())) {
             Ok(taken) => taken,
             Err(error @ (Error::Disk(_) | Error::Reopen | Error::Library(_))) => {
                 return Err(failed(&error));
@@ -220,7 +224,7 @@ impl Groups {
     }
 
     /// What a refusal asks for; back it comes where asking again does not help.
-    async fn heed(self: &Arc<Self>, holder: &Holder, status: Status) -> Result<(), Status> {
+    async fn heed(&self, holder: &Holder, status: Status) -> Result<(), Status> {
         let view = FaultView::from_status(&status);
         let stale = view.reason == Some(Reason::GroupBindingStale);
         let than = view
@@ -229,7 +233,7 @@ impl Groups {
             .and_then(|than| than.parse().ok());
         match than {
             Some(than) if stale => self
-                .blocking(holder, move |_, group, _| group.later_than(than, now_ms()))
+                .blocking(holder, move |_, group| group.later_than(than, now_ms()))
                 .await
                 .map_err(|error| failed(&error)),
             _ if view.is_transient() => Ok(()),
@@ -239,33 +243,57 @@ impl Groups {
 
     /// Works on the group with a node, off the threads that serve calls: files are written and synced.
     async fn blocking<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         holder: &Holder,
-        work: impl FnOnce(&Self, &mut AgentGroup<StateFile>, &Holder) -> Result<T, Error>
-        + Send
-        + 'static,
+        work: impl FnOnce(&At, &mut AgentGroup<StateFile>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (this, holder) = (self.clone(), holder.clone());
-        let slot = {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let name = (holder.org.clone(), holder.node.clone());
-            Arc::clone(open.entry(name).or_default())
-        };
-        let mut slot = slot.lock_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let group = match &mut *slot {
-                Some(group) => group,
-                None => slot.insert(this.begin(&holder)?),
-            };
-            let done = work(&this, group, &holder);
-            if let Err(Error::Disk(_) | Error::Reopen) = &done {
-                // Only the disk knows which state it has now.
-                *slot = None;
-            }
-            done
+        let (at, holder, group) = (self.at.clone(), holder.clone(), self.slot(holder).group);
+        let done =
+            tokio::task::spawn_blocking(move || at.with(&group, &holder, |group| work(&at, group)));
+        done.await.unwrap_or_else(|_| Err(unfinished()))
+    }
+
+    fn slot(&self, holder: &Holder) -> Slot {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (holder.org.clone(), holder.node.clone());
+        let slot = open.entry(name).or_insert_with(|| {
+            let group = Arc::new(Group::default());
+            let (at, of) = (Arc::clone(&self.at), Arc::clone(&group));
+            let takes = Together::new(move |answers| at.takes(&of, &answers));
+            Slot { group, takes }
         });
-        done.await
-            .unwrap_or_else(|error| Err(Error::Library(error.to_string())))
+        slot.clone()
+    }
+}
+
+impl At {
+    fn takes(&self, group: &Group, answers: &[(Answer, Holder)]) -> Vec<Result<Taken, Error>> {
+        let Some((_, holder)) = answers.first() else {
+            return Vec::new();
+        };
+        let taken = self.with(group, holder, |group| {
+            let ledgers: Vec<ByReceipt<'_>> = (answers.iter())
+                .map(|(_, holder)| ByReceipt {
+                    identity: &self.identity,
+                    holder,
+                })
+                .collect();
+            let answers: Vec<(&Answer, &dyn Ledger)> = (answers.iter().zip(&ledgers))
+                .map(|((answer, _), ledger)| (answer, ledger as &dyn Ledger))
+                .collect();
+            group.takes(&answers, now_ms())
+        });
+        taken.unwrap_or_else(|error| error.for_each_of(answers.len()))
+    }
+
+    /// Works on the group. Blocks: files are written and synced.
+    fn with<T>(
+        &self,
+        group: &Group,
+        holder: &Holder,
+        work: impl FnOnce(&mut AgentGroup<StateFile>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        group.with(|| self.begin(holder), work)
     }
 
     fn begin(&self, holder: &Holder) -> Result<AgentGroup<StateFile>, Error> {
@@ -284,6 +312,11 @@ impl Groups {
         }
         Ok(group)
     }
+}
+
+/// What was handed in came to no end.
+fn unfinished() -> Error {
+    Error::Library("a step was not finished".to_owned())
 }
 
 fn failed(error: &Error) -> Status {

@@ -22,24 +22,36 @@ use xinqiao_ledger::{
 };
 use xinqiao_mls::{
     Answer, Ask, Error, HolderGroup, Identity, Ledger, Member, Pair, Side, Signer, StateFile,
-    holder::Origin,
+    holder::Origin, opened::Opened, together::Together,
 };
 use xinqiao_node::Replica;
 
 use crate::desk::now_ms;
 
-/// A group, once it was opened; none again after its disk failed.
-type Group = Option<HolderGroup<StateFile>>;
+type Group = Opened<HolderGroup<StateFile>>;
 
-/// Its place. Questions that wait for it hold no thread.
-type Slot = Arc<tokio::sync::Mutex<Group>>;
+/// A question, and the key that its letter brings.
+type Question = (Ask, ReleasedKey);
+
+/// A group's place.
+#[derive(Clone)]
+struct Slot {
+    group: Arc<Group>,
+    /// Questions that wait for it. Those that come at once are answered with one write to disk.
+    asks: Arc<Together<Question, Result<Answer, Error>>>,
+}
 
 /// The groups of one node.
 pub(crate) struct Groups {
+    at: Arc<At>,
+    open: Mutex<HashMap<OrgId, Slot>>,
+}
+
+/// Where the groups are, and who the node is.
+struct At {
     dir: PathBuf,
     replica: Replica,
     identity: Identity,
-    open: Mutex<HashMap<OrgId, Slot>>,
 }
 
 impl Groups {
@@ -63,77 +75,83 @@ impl Groups {
             id: replica.genesis().distinguishing_id.clone(),
         };
         Self {
-            dir,
-            replica,
-            identity,
+            at: Arc::new(At {
+                dir,
+                replica,
+                identity,
+            }),
             open: Mutex::default(),
         }
     }
 
     /// The node, as groups know it.
     pub(crate) fn member(&self) -> &Member {
-        &self.identity.member
+        &self.at.identity.member
     }
 
     /// The key that stands behind it.
     pub(crate) fn key(&self) -> &SecretKey {
-        &self.identity.key
+        &self.at.identity.key
     }
 
     /// The epoch that the group with an institution is in. Blocks: files are written and synced.
     pub(crate) fn mark(&self, institution: &OrgId) -> Result<EpochMark, Error> {
         let slot = self.slot(institution);
-        self.with(&mut slot.blocking_lock(), institution, |group| group.mark())
+        self.at.with(&slot.group, institution, |group| group.mark())
     }
 
     /// Answers an agent of an institution. `key` is of an order of that institution.
     pub(crate) async fn answer(
-        self: &Arc<Self>,
-        institution: OrgId,
+        &self,
+        institution: &OrgId,
         ask: Ask,
         key: ReleasedKey,
     ) -> Result<Answer, Error> {
-        let this = Arc::clone(self);
-        let mut slot = self.slot(&institution).lock_owned().await;
-        let answer = tokio::task::spawn_blocking(move || {
-            this.with(&mut slot, &institution, |group| {
-                let ledger = OnLedger(&this.replica);
-                group.answer(
-                    &ask,
-                    &[key],
-                    &this.identity,
-                    &ledger,
-                    now_ms(),
-                    &mut rand::rng(),
-                )
-            })
-        });
-        answer
-            .await
-            .unwrap_or_else(|error| Err(Error::Library(error.to_string())))
+        let answer = self.slot(institution).asks.add((ask, key)).await;
+        answer.unwrap_or_else(|| Err(Error::Library("an answer was not finished".to_owned())))
     }
 
     fn slot(&self, institution: &OrgId) -> Slot {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(open.entry(institution.clone()).or_default())
+        let slot = open.entry(institution.clone()).or_insert_with(|| {
+            let group = Arc::new(Group::default());
+            let (at, of, institution) = (
+                Arc::clone(&self.at),
+                Arc::clone(&group),
+                institution.clone(),
+            );
+            let asks = Together::new(move |asks| at.answers(&of, &institution, &asks));
+            Slot { group, asks }
+        });
+        slot.clone()
+    }
+}
+
+impl At {
+    fn answers(
+        &self,
+        group: &Group,
+        institution: &OrgId,
+        asks: &[Question],
+    ) -> Vec<Result<Answer, Error>> {
+        let answers = self.with(group, institution, |group| {
+            let asks: Vec<(&Ask, &[ReleasedKey])> = (asks.iter())
+                .map(|(ask, key)| (ask, std::slice::from_ref(key)))
+                .collect();
+            let ledger = OnLedger(&self.replica);
+            group.answers(&asks, &self.identity, &ledger, now_ms(), &mut rand::rng())
+        });
+        answers.unwrap_or_else(|error| error.for_each_of(asks.len()))
     }
 
+    /// Works on the group. Blocks: files are written and synced.
     fn with<T>(
         &self,
-        slot: &mut Group,
+        group: &Group,
         institution: &OrgId,
         work: impl FnOnce(&mut HolderGroup<StateFile>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let group = match &mut *slot {
-            Some(group) => group,
-            None => slot.insert(self.begin(institution)?),
-        };
-        let done = work(group);
-        if let Err(Error::Disk(_) | Error::Reopen) = &done {
-            // Only the disk knows which state it has now.
-            *slot = None;
-        }
-        done
+        group.with(|| self.begin(institution), work)
     }
 
     fn begin(&self, institution: &OrgId) -> Result<HolderGroup<StateFile>, Error> {

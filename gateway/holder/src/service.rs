@@ -250,7 +250,7 @@ impl delivery_service_server::DeliveryService for Delivery {
             return Err(not_found("the report is sealed in an envelope, not for a group").status());
         };
         let ask = Ask::of(ask, institution.clone(), part);
-        let answer = self.shop.groups.answer(institution.clone(), ask, key).await;
+        let answer = self.shop.groups.answer(&institution, ask, key).await;
         let answer = answer.map_err(|error| refused(&institution, &error))?;
         tracing::debug!(order = %part.order, part = part.part, gateway = %peer, "a delivery group answers");
         Ok(Response::new(RelayGroupResponse {

@@ -234,75 +234,87 @@ impl<D: Disk> AgentGroup<D> {
         ledger: &dyn Ledger,
         now: TimeMs,
     ) -> Result<Taken, Error> {
-        answer.check()?;
+        let mut taken = self.takes(&[(answer, ledger)], now)?;
+        taken.pop().unwrap_or(Err(Error::Reopen))
+    }
+
+    /// Takes several answers, one after the other, and keeps what came of them as one: a write costs more than all
+    /// the rest. One that is refused leaves nothing.
+    ///
+    /// # Errors
+    /// When the state cannot be written; none is taken then.
+    pub fn takes(
+        &mut self,
+        answers: &[(&Answer, &dyn Ledger)],
+        now: TimeMs,
+    ) -> Result<Vec<Result<Taken, Error>>, Error> {
         let pair = &self.pair;
-        let taken = self.book.step(|provider, record| {
-            match &answer.step {
-                Step::Rejoin => {
-                    // Only who follows can be told to stop.
-                    record.rejoin = record.seat.is_some();
-                    return Ok(Taken {
-                        letters: Vec::new(),
-                        again: true,
-                    });
-                }
-                Step::Follow(commits) => {
-                    let generation = record.seat.as_ref().map(|seat| seat.generation);
-                    if generation != Some(answer.generation) {
-                        return Err(Error::refused("answer", "is for another group"));
+        let taken = self
+            .book
+            .steps(answers, |provider, record, (answer, ledger)| {
+                answer.check()?;
+                match &answer.step {
+                    Step::Rejoin => {
+                        // Only who follows can be told to stop.
+                        record.rejoin = record.seat.is_some();
+                        return Ok(Taken {
+                            letters: Vec::new(),
+                            again: true,
+                        });
                     }
-                    apply(provider, pair, record, commits, now)?;
-                }
-                Step::Welcome {
-                    welcome,
-                    binding,
-                    commits,
-                } => {
-                    join(
-                        provider,
-                        pair,
-                        record,
-                        answer.generation,
+                    Step::Follow(commits) => {
+                        let generation = record.seat.as_ref().map(|seat| seat.generation);
+                        if generation != Some(answer.generation) {
+                            return Err(Error::refused("answer", "is for another group"));
+                        }
+                        apply(provider, pair, record, commits, now)?;
+                    }
+                    Step::Welcome {
                         welcome,
                         binding,
-                        ledger,
-                        now,
-                    )?;
-                    apply(provider, pair, record, commits, now)?;
+                        commits,
+                    } => {
+                        join(
+                            provider,
+                            pair,
+                            record,
+                            answer.generation,
+                            welcome,
+                            binding,
+                            *ledger,
+                            now,
+                        )?;
+                        apply(provider, pair, record, commits, now)?;
+                    }
                 }
-            }
-            let mut letters = Vec::new();
-            for (part, bytes) in &answer.letters {
-                letters.push((*part, read(provider, pair, record, part, bytes)));
-            }
-            let unread = letters
-                .iter()
-                .any(|(_, read)| *read == Err(NoKey::AskAgain));
-            Ok(Taken {
-                letters,
-                again: unread || (record.seat.is_none() && !record.leaving),
-            })
-        });
-        match taken {
-            Ok(taken) => {
-                self.failures = 0;
-                Ok(taken)
-            }
-            Err(error @ (Error::Disk(_) | Error::Reopen)) => Err(error),
-            Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                if self.failures >= PATIENCE {
-                    self.failures = 0;
-                    self.book.step(|_, record| {
-                        record.rejoin = record.seat.is_some();
-                        // The welcome may be what cannot be taken.
-                        record.offer = None;
-                        Ok(())
-                    })?;
+                let mut letters = Vec::new();
+                for (part, bytes) in &answer.letters {
+                    letters.push((*part, read(provider, pair, record, part, bytes)));
                 }
-                Err(error)
-            }
+                let unread = letters
+                    .iter()
+                    .any(|(_, read)| *read == Err(NoKey::AskAgain));
+                Ok(Taken {
+                    letters,
+                    again: unread || (record.seat.is_none() && !record.leaving),
+                })
+            })?;
+        for taken in &taken {
+            self.failures = match taken {
+                Ok(_) => 0,
+                Err(_) => self.failures.saturating_add(1),
+            };
         }
+        if self.failures >= PATIENCE {
+            self.failures = 0;
+            self.book.step(|_, record| {
+                record.rejoin = record.seat.is_some();
+                // The welcome may be what cannot be taken.
+                record.offer = None;
+                Ok(())
+            })?;
+        }
+        Ok(taken)
     }
 
     /// The node knows a binding of this agent that is not older than its last one, and said from when: the

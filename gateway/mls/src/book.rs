@@ -70,31 +70,54 @@ impl<D: Disk, T: Clone + PartialEq + Serialize + DeserializeOwned> Book<D, T> {
         &mut self,
         work: impl FnOnce(&mut Provider, &mut T) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        let mut done = self.steps([work], |provider, record, work| work(provider, record))?;
+        done.pop().unwrap_or(Err(Error::Reopen))
+    }
+
+    /// Steps one after the other, each done wholly or not at all, and kept as one: what they come to comes out when
+    /// all of it is on disk.
+    ///
+    /// # Errors
+    /// When it is not kept; then nothing of them has happened.
+    pub(crate) fn steps<I, R>(
+        &mut self,
+        each: impl IntoIterator<Item = I>,
+        mut work: impl FnMut(&mut Provider, &mut T, I) -> Result<R, Error>,
+    ) -> Result<Vec<Result<R, Error>>, Error> {
         if self.failed {
             return Err(Error::Reopen);
         }
-        let (values, record) = (self.provider.values(), self.record.clone());
-        let done = work(&mut self.provider, &mut self.record);
-        if done.is_ok() {
-            let now = self.provider.values();
-            if now == values && self.record == record {
-                return done;
+        let (values, record) = self.as_it_is();
+        let mut done = Vec::new();
+        for one in each {
+            let (values, record) = self.as_it_is();
+            let result = work(&mut self.provider, &mut self.record, one);
+            if result.is_err() {
+                self.back(values, record);
             }
-            match encode(&self.record, now).and_then(|bytes| {
-                self.disk.replace(&bytes).map_err(|error| {
-                    self.failed = true;
-                    Error::Disk(error)
-                })
-            }) {
-                Ok(()) => return done,
-                Err(error) => {
-                    self.back(values, record);
-                    return Err(error);
-                }
+            done.push(result);
+        }
+        let (now, _) = self.as_it_is();
+        if now == values && self.record == record {
+            return Ok(done);
+        }
+        let kept = encode(&self.record, now).and_then(|bytes| {
+            self.disk.replace(&bytes).map_err(|error| {
+                self.failed = true;
+                Error::Disk(error)
+            })
+        });
+        match kept {
+            Ok(()) => Ok(done),
+            Err(error) => {
+                self.back(values, record);
+                Err(error)
             }
         }
-        self.back(values, record);
-        done
+    }
+
+    fn as_it_is(&self) -> (HashMap<Vec<u8>, Vec<u8>>, T) {
+        (self.provider.values(), self.record.clone())
     }
 
     fn back(&mut self, values: HashMap<Vec<u8>, Vec<u8>>, record: T) {
@@ -170,6 +193,41 @@ mod tests {
         assert!(book.provider().values().is_empty());
         let (book, origin) = Book::open(disk(), 1_u32).unwrap();
         assert_eq!((origin, *book.record()), (Origin::Found, 2));
+    }
+
+    #[test]
+    fn of_several_steps_those_that_fail_leave_nothing_and_the_others_are_kept_by_one_write() {
+        #[derive(Default)]
+        struct Counting(std::rc::Rc<std::cell::Cell<u32>>);
+        impl Disk for Counting {
+            fn load(&self) -> io::Result<Option<Vec<u8>>> {
+                Ok(None)
+            }
+            fn replace(&mut self, _: &[u8]) -> io::Result<()> {
+                self.0.set(self.0.get() + 1);
+                Ok(())
+            }
+        }
+        let disk = Counting::default();
+        let writes = disk.0.clone();
+        let (mut book, _) = Book::open(disk, Vec::new()).unwrap();
+        let done = book
+            .steps([1_u32, 2, 3], |_, record, number| {
+                record.push(number);
+                if number == 2 {
+                    return Err(Error::refused("x", "y"));
+                }
+                Ok(record.len())
+            })
+            .unwrap();
+        assert!(matches!(
+            done.as_slice(),
+            [Ok(1), Err(Error::Refused { .. }), Ok(2)]
+        ));
+        assert_eq!(*book.record(), [1, 3]);
+        assert_eq!(writes.get(), 1);
+        assert!(book.steps([(); 0], |_, _, ()| Ok(())).unwrap().is_empty());
+        assert_eq!(writes.get(), 1);
     }
 
     #[test]

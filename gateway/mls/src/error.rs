@@ -42,6 +42,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// An error that is the same for several who worked together: this one for the first, and for the others that the
+    /// state must be opened again.
+    pub fn for_each_of<T>(self, several: usize) -> Vec<Result<T, Self>> {
+        let rest = (1..several).map(|_| Err(Self::Reopen));
+        std::iter::once(Err(self)).chain(rest).collect()
+    }
+
     pub(crate) fn refused(what: &'static str, why: impl Into<String>) -> Self {
         Self::Refused {
             what,

@@ -174,10 +174,30 @@ impl<D: Disk> HolderGroup<D> {
         now: TimeMs,
         rng: &mut R,
     ) -> Result<Answer, Error> {
-        ask.check()?;
+        let mut answers = self.answers(&[(ask, parcels)], identity, ledger, now, rng)?;
+        answers.pop().unwrap_or(Err(Error::Reopen))
+    }
+
+    /// Answers several questions, one after the other, and keeps what came of them as one: a write costs more than
+    /// all the rest. One that is refused leaves nothing.
+    ///
+    /// # Errors
+    /// When the state cannot be written; none is answered then.
+    pub fn answers<R: CryptoRng + ?Sized>(
+        &mut self,
+        asks: &[(&Ask, &[ReleasedKey])],
+        identity: &Identity,
+        ledger: &dyn Ledger,
+        now: TimeMs,
+        rng: &mut R,
+    ) -> Result<Vec<Result<Answer, Error>>, Error> {
         let pair = &self.pair;
-        self.book.step(|provider, record| {
-            sweep(provider, pair, record, ledger, now)?;
+        let mut swept = false;
+        self.book.steps(asks, |provider, record, (ask, parcels)| {
+            ask.check()?;
+            if !swept {
+                sweep(provider, pair, record, ledger, now)?;
+            }
             if record.letters >= LETTERS_PER_EPOCH
                 || (record.letters > 0 && now.saturating_sub(record.since) >= EPOCH_AGE_MS)
             {
@@ -206,6 +226,8 @@ impl<D: Disk> HolderGroup<D> {
                     .filter(|parcel| ask.letters.contains(&parcel.part()));
                 letters(provider, pair, record, wanted)?
             };
+            // A step that fails takes back its sweep as well.
+            swept = true;
             Ok(Answer {
                 generation: record.generation,
                 step,

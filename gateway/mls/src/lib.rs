@@ -33,6 +33,8 @@
 //! | [`agent`] | the agent's side |
 //! | [`disk`] | where a side's state lies, and how old keys go |
 //! | [`sealing`] | groups and digital envelopes side by side |
+//! | [`opened`] | a group that is opened when it is first needed |
+//! | [`together`] | what waits for one group, done in one go |
 //!
 //! Not here: who may order what, when a report may leave, and how messages travel.
 
@@ -47,7 +49,9 @@ pub mod letter;
 pub mod member;
 pub mod message;
 mod mls;
+pub mod opened;
 pub mod sealing;
+pub mod together;
 
 pub use agent::AgentGroup;
 pub use binding::{Binding, BindingError, Identity, Ledger, Signer};

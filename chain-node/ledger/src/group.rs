@@ -25,6 +25,9 @@ pub const MAX_HANDSHAKE: usize = 32_768;
 /// The most bytes of an answer, encoded: 128 handshake messages and a welcome are just above 4 MiB.
 pub const MAX_ANSWER: usize = 5 << 20;
 
+/// The most bytes of an answer that comes along with a part, encoded.
+pub const MAX_ANSWER_ALONG: usize = 65_536;
+
 /// Name of a machine of an organisation, in the form of an organisation's id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -216,6 +219,43 @@ impl From<&GroupAsk> for wire::GroupAsk {
             node: ask.node.to_string(),
             key_id: ask.key.as_bytes().to_vec(),
             wish: Some(wish),
+        }
+    }
+}
+
+/// A question that goes along with the one for its part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterAsk {
+    /// The data-holding node that is taken to deliver the part.
+    pub holder: NodeName,
+    /// The question.
+    pub ask: GroupAsk,
+}
+
+impl LetterAsk {
+    /// Parses what may have been left out.
+    ///
+    /// # Errors
+    /// With the field that is missing, malformed or over its limit.
+    pub fn parse(wire: Option<&wire::LetterAsk>) -> Result<Option<Self>, Malformed> {
+        let parse = |wire: &wire::LetterAsk| {
+            Ok(Self {
+                holder: NodeName::parse("holder_node", &wire.holder_node)?,
+                ask: GroupAsk::try_from(required("ask", wire.ask.as_ref())?)
+                    .map_err(|fault| fault.within("ask"))?,
+            })
+        };
+        wire.map(parse)
+            .transpose()
+            .map_err(|fault: Malformed| fault.within("letter"))
+    }
+}
+
+impl From<&LetterAsk> for wire::LetterAsk {
+    fn from(letter: &LetterAsk) -> Self {
+        Self {
+            holder_node: letter.holder.to_string(),
+            ask: Some((&letter.ask).into()),
         }
     }
 }

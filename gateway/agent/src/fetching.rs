@@ -185,15 +185,20 @@ impl Fetch {
 
     /// The sealed part, and its letter where it is the body of a delivery group.
     async fn fetched(&self) -> Result<(Fetched, Option<Letter>), Status> {
-        let fetched = self.sealed().await?;
+        let mut fetched = self.sealed().await?;
+        let source = &self.fixed.source;
         let letter = match fetched.recorded.delivery().sealing {
-            Sealing::Envelope => None,
+            Sealing::Envelope => {
+                self.groups.delivered(source, None);
+                None
+            }
             Sealing::Group(_) => {
                 let holder = Holder::named(fetched.holder.as_ref(), fetched.signer)
                     .map_err(|fault| misnamed(&fault))?;
-                let letter = self
-                    .groups
-                    .letter(&self.acting, &holder, self.part, self.until);
+                self.groups.delivered(source, Some(&holder));
+                let came = fetched.letter.take();
+                let letter =
+                    (self.groups).letter(&self.acting, &holder, self.part, came, self.until);
                 Some(letter.await?)
             }
         };
@@ -205,6 +210,7 @@ impl Fetch {
         let message = wire::FetchPartRequest {
             order: self.part.order.to_vec(),
             part: u32::from(self.part.part),
+            letter: self.groups.along(&self.fixed.source, self.part).await,
         };
         let left = self.until.saturating_duration_since(Instant::now());
         let request = self.gateway.request(&self.acting, message, left)?;
@@ -213,6 +219,7 @@ impl Fetch {
         let mut sealed = Vec::new();
         let mut receipt = None;
         let mut holder = None;
+        let mut letter = None;
         while let Some(piece) = pieces
             .message()
             .await
@@ -226,6 +233,7 @@ impl Fetch {
             sealed.extend_from_slice(&piece.chunk);
             receipt = piece.receipt.or(receipt);
             holder = piece.holder.or(holder);
+            letter = piece.letter.or(letter);
         }
         let proven = self.gateway.proven(&self.acting, receipt.as_ref()).await?;
         let recorded =
@@ -234,6 +242,7 @@ impl Fetch {
             recorded,
             sealed,
             holder,
+            letter,
             signer: proven.tx().meta().signer,
         })
     }
@@ -245,6 +254,8 @@ struct Fetched {
     sealed: Vec<u8>,
     /// Who delivered it, as the gateway says.
     holder: Option<wire::HolderNode>,
+    /// What that node's delivery group answered along with it.
+    letter: Option<wire::GroupAnswer>,
     /// The key that recorded it, as the ledger says.
     signer: KeyId,
 }

@@ -15,16 +15,17 @@ use tonic::Status;
 use xinqiao_crypto::{DistinguishingId, KeyId, PublicKey, SecretKey};
 use xinqiao_ledger::{
     group::NodeName,
-    ids::{ChainId, OrgId},
+    ids::{ChainId, OrgId, SourceId},
     malformed::{Malformed, Problem, required},
     member::KeyRole,
     order::PartRef,
     wire,
 };
 use xinqiao_mls::{
-    AgentGroup, Answer, Error, Identity, Ledger, Member, Pair, Side, Signer, StateFile,
+    AgentGroup, Answer, Ask, Error, Identity, Ledger, Member, Pair, Side, Signer, StateFile,
     agent::{NoKey, Origin, Taken},
     letter::Letter,
+    message::Wish,
     opened::Opened,
     together::Together,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Groups {
     at: Arc<At>,
     gateway: Arc<HomeGateway>,
     open: Mutex<HashMap<(OrgId, NodeName), Slot>>,
+    /// Who delivered a source's last part to a group: the next one's letter is asked for along with it.
+    last: Mutex<HashMap<SourceId, Holder>>,
 }
 
 /// Where the groups are, and who the agent is.
@@ -138,10 +141,46 @@ impl Groups {
             at: Arc::new(At { dir, identity }),
             gateway,
             open: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
-    /// The key of a delivered part's report, from its node's letter.
+    /// Remembers who delivered a part of a source for a group, or that it was not for one.
+    pub(crate) fn delivered(&self, source: &SourceId, holder: Option<&Holder>) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match holder {
+            Some(holder) => last.insert(source.clone(), holder.clone()),
+            None => last.remove(source),
+        };
+    }
+
+    /// The question for a part's letter that goes along with the one for the part, where it is known whom to ask and
+    /// this agent has a seat there.
+    pub(crate) async fn along(&self, source: &SourceId, part: PartRef) -> Option<wire::LetterAsk> {
+        let holder = {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.get(source).cloned()?
+        };
+        let ask = self.ask(&holder, part).await.ok()?;
+        let ask = matches!(ask.wish, Wish::Follow { .. }).then(|| ask.to_wire())?;
+        Some(wire::LetterAsk {
+            holder_node: holder.node.to_string(),
+            ask: Some(ask),
+        })
+    }
+
+    async fn ask(&self, holder: &Holder, part: PartRef) -> Result<Ask, Status> {
+        let ask = self
+            .blocking(holder, move |at, group| {
+                group.ask(vec![part], &at.identity, now_ms(), &mut rand::rng())
+            })
+            .await
+            .map_err(|error| failed(&error))?;
+        // It never asks to leave.
+        ask.ok_or_else(|| Fault::new(Reason::Internal).status())
+    }
+
+    /// The key of a delivered part's report, from its node's letter. It may have come along with the part.
     ///
     /// # Errors
     /// When no letter could be read in [`ROUNDS`] rounds, or by `until`.
@@ -150,18 +189,17 @@ impl Groups {
         acting: &Acting,
         holder: &Holder,
         part: PartRef,
+        came: Option<wire::GroupAnswer>,
         until: Instant,
     ) -> Result<Letter, Status> {
+        if let Some(came) = came
+            && let Some(letter) = self.take(holder, part, came).await?
+        {
+            return Ok(letter);
+        }
         let mut pause = PAUSE;
         for _ in 0..ROUNDS {
-            let ask = self
-                .blocking(holder, move |at, group| {
-                    group.ask(vec![part], &at.identity, now_ms(), &mut rand::rng())
-                })
-                .await
-                .map_err(|error| failed(&error))?;
-            // It never asks to leave.
-            let ask = ask.ok_or_else(|| Fault::new(Reason::Internal).status())?;
+            let ask = self.ask(holder, part).await?;
             let message = wire::AskGroupRequest {
                 order: part.order.to_vec(),
                 part: u32::from(part.part),

@@ -6,6 +6,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
+use prost::Message as _;
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -15,7 +16,7 @@ use xinqiao_contracts::{query, record::MemberState};
 use xinqiao_crypto::{Digest, KeyId};
 use xinqiao_dispatch::delivery::Standing;
 use xinqiao_ledger::{
-    group::{GroupAsk, NodeName},
+    group::{GroupAsk, LetterAsk, MAX_ANSWER_ALONG, NodeName},
     ids::{Fingerprint, OrgId},
     malformed::required,
     order::PartRef,
@@ -168,6 +169,31 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// The group's answer along with a part. Where there is none the agent asks for it by itself, and is told why.
+    async fn along(
+        &self,
+        part: PartRef,
+        letter: LetterAsk,
+        released: &Released,
+    ) -> Option<wire::GroupAnswer> {
+        let key = released.key.clone()?;
+        if letter.holder != self.shop.groups.member().node {
+            return None;
+        }
+        let institution = self.institution(&part).ok()?;
+        let ask = Ask::of(letter.ask, institution.clone(), part);
+        let answer = self.shop.groups.answer(&institution, ask, key).await;
+        let answer = answer
+            .inspect_err(
+                |error| tracing::debug!(%institution, %error, "no answer goes along with a part"),
+            )
+            .ok()?
+            .into_wire();
+        (answer.encoded_len() <= MAX_ANSWER_ALONG).then_some(answer)
+    }
+}
+
 /// What the replica says of a part that somebody asks for.
 enum Found {
     /// Nothing; the order may be in a block that has not come here.
@@ -211,6 +237,7 @@ impl delivery_service_server::DeliveryService for Delivery {
             )
             .status());
         }
+        let letter = LetterAsk::parse(asked.letter.as_ref()).map_err(fault::malformed)?;
         let Ok(_place) = self.calls.try_acquire() else {
             return Err(Fault::new(Reason::QuotaExceeded)
                 .because("too many calls wait for parts")
@@ -219,8 +246,12 @@ impl delivery_service_server::DeliveryService for Delivery {
         };
         let until = Instant::now() + Duration::from_millis(u64::from(asked.wait_ms));
         let released = self.await_part(part, until).await?;
+        let letter = match letter {
+            Some(letter) => self.along(part, letter, &released).await,
+            None => None,
+        };
         tracing::info!(order = %part.order, part = part.part, gateway = %peer, "a sealed report leaves");
-        Ok(Response::new(pieces(released, self.holder())))
+        Ok(Response::new(pieces(released, self.holder(), letter)))
     }
 
     async fn relay_group(
@@ -280,8 +311,12 @@ fn refused(institution: &OrgId, error: &xinqiao_mls::Error) -> Fault {
     Fault::new(reason).because(error.to_string())
 }
 
-/// The envelope in pieces; the last one carries the receipt.
-fn pieces(released: Arc<Released>, holder: wire::HolderNode) -> Pieces {
+/// The envelope in pieces; the last one carries the receipt, and the group's answer if there is one.
+fn pieces(
+    released: Arc<Released>,
+    holder: wire::HolderNode,
+    letter: Option<wire::GroupAnswer>,
+) -> Pieces {
     let last = released.ciphertext.len().div_ceil(CHUNK).saturating_sub(1);
     Box::pin(stream::iter((0..=last).map(move |index| {
         let start = index * CHUNK;
@@ -290,6 +325,7 @@ fn pieces(released: Arc<Released>, holder: wire::HolderNode) -> Pieces {
             chunk: released.ciphertext.slice(start..end),
             receipt: (index == last).then(|| wire::Receipt::clone(&released.receipt)),
             holder: (index == last).then(|| holder.clone()),
+            letter: letter.as_ref().filter(|_| index == last).cloned(),
         })
     })))
 }

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use futures::stream::BoxStream;
 use tonic::{Request, Response, Status};
 use xinqiao_ledger::{
+    group::LetterAsk,
     ids::{OrderId, OrgId, SourceId},
     order::PartRef,
     wire::{self, delivery_service_server::DeliveryService},
@@ -101,12 +102,14 @@ impl DeliveryService for Deliveries {
             let fault = Fault::field("wait_ms", Reason::FieldRange, "at most 86400000");
             return Err(fault.status());
         }
+        let letter = LetterAsk::parse(request.letter.as_ref())
+            .map_err(|fault| ledger_fault::malformed(&fault).status())?;
         let wait = Duration::from_millis(request.wait_ms.into());
         let state = self.order(part.order, wait).await?;
         self.addressee(&asking, &state.institution).await?;
         let way = self.own_way(&source_of(&state, part)?)?;
         let wait = wait.min(remaining(state.deadline_ms));
-        let pieces = self.relay.pieces(&way, part, wait).await?;
+        let pieces = self.relay.pieces(&way, part, wait, letter.as_ref()).await?;
         tracing::debug!(%asking, order = %part.order, part = part.part, "relaying");
         Ok(Response::new(pieces))
     }

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use xinqiao_decide::{Action as Ask, Permit};
 use xinqiao_ledger::{
     action::Action,
+    group::LetterAsk,
     ids::{OrderId, SourceId},
     malformed::Malformed,
     order::PartRef,
@@ -183,12 +184,15 @@ impl Orders {
     ) -> Result<BoxStream<'static, Result<wire::FetchPartResponse, Status>>, Refused> {
         let user = trail.user.insert(self.gate.user(door, metadata).await?);
         let part = PartRef::parse(&request.order, request.part).map_err(malformed)?;
+        let letter = LetterAsk::parse(request.letter.as_ref()).map_err(malformed)?;
         let following = self.feed.follow(part.order);
         let state = self.existing(&part.order).await?;
         trail.attempt = attempt_of(&state);
         let owner = Some(state.institution.as_str());
         let permit = self.gate.permit(user, Ask::FetchDelivery, None, owner)?;
-        let pieces = self.delivery(&permit, following, part, &state).await?;
+        let pieces = self
+            .delivery(&permit, following, part, letter, &state)
+            .await?;
         Ok(pieces.boxed())
     }
 
@@ -199,6 +203,7 @@ impl Orders {
         permit: &Permit,
         mut following: Following,
         part: PartRef,
+        letter: Option<LetterAsk>,
         state: &wire::OrderState,
     ) -> Result<impl Stream<Item = Result<wire::FetchPartResponse, Status>> + Send + use<>, Refused>
     {
@@ -215,7 +220,7 @@ impl Orders {
             loop {
                 // Each try may take what is left.
                 let left = until.saturating_duration_since(tokio::time::Instant::now());
-                match self.relay.pieces(&way, part, left).await {
+                match self.relay.pieces(&way, part, left, letter.as_ref()).await {
                     // That a part is closed is said by our own node alone; the asked one may be ahead.
                     Err(status) if is_transient(&status) || says_closed(&status) => {
                         tokio::time::sleep(RELAY_AGAIN).await;
@@ -240,6 +245,7 @@ impl Orders {
                 chunk: piece.chunk,
                 receipt: piece.receipt,
                 holder: piece.holder,
+                letter: piece.letter,
             })
         }))
     }

@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, stream::BoxStream};
 use prost::Message;
 use tonic::{Request, Status};
 use xinqiao_ledger::{
-    group::{GroupAsk, MAX_ANSWER, NodeName},
+    group::{GroupAsk, LetterAsk, MAX_ANSWER, MAX_ANSWER_ALONG, NodeName},
     ids::{OrgId, SourceId},
     malformed::{Malformed, required},
     order::{MAX_SEALED, PartRef},
@@ -101,14 +101,16 @@ impl Relay {
         self.holders.get(source).map(Way::Own)
     }
 
-    /// Asks for a part, waiting for its delivery up to `wait`, and gives its pieces.
+    /// Asks for a part, and for its letter if that is wanted too, waiting for its delivery up to `wait`, and gives its
+    /// pieces.
     pub(crate) async fn pieces(
         &self,
         way: &Way<'_>,
         part: PartRef,
         wait: Duration,
+        letter: Option<&LetterAsk>,
     ) -> Result<Pieces, Status> {
-        let ask = |endpoint, role| self.pieces_of(endpoint, role, part, wait);
+        let ask = |endpoint, role| self.pieces_of(endpoint, role, part, wait, letter);
         match way {
             Way::Gateway(gateway) => ask(gateway.clone(), Role::Gateway).await,
             Way::Own(holders) => (holders.ask(&part, |holder| ask(holder, Role::Holder))).await,
@@ -121,6 +123,7 @@ impl Relay {
         role: Role,
         part: PartRef,
         wait: Duration,
+        letter: Option<&LetterAsk>,
     ) -> Result<Pieces, Status> {
         let channel = self.channel(&endpoint, role)?;
         let mut request = Request::new(wire::RelayPartRequest {
@@ -129,6 +132,7 @@ impl Relay {
             wait_ms: u32::try_from(wait.as_millis())
                 .unwrap_or(u32::MAX)
                 .min(86_400_000),
+            letter: letter.map(Into::into),
         });
         request.set_timeout(wait + MARGIN);
         let whom = endpoint.uri;
@@ -240,8 +244,15 @@ fn measured(
             };
             let piece = piece.and_then(|piece| {
                 total += piece.chunk.len() as u64;
-                if piece.chunk.len() > MAX_CHUNK || total > MAX_SEALED {
-                    tracing::error!(whom, total, "more is sent than a sealed report may have");
+                let letter = piece.letter.as_ref().map_or(0, Message::encoded_len);
+                if piece.chunk.len() > MAX_CHUNK || total > MAX_SEALED || letter > MAX_ANSWER_ALONG
+                {
+                    tracing::error!(
+                        whom,
+                        total,
+                        letter,
+                        "more is sent than a sealed report may have"
+                    );
                     return Err(Fault::new(Reason::MessageTooLarge)
                         .with("limit_bytes", MAX_SEALED)
                         .status());

@@ -362,6 +362,7 @@ async fn an_order_is_its_institution_s_own_and_a_part_goes_to_its_home_gateway_a
     let fetch = wire::FetchPartRequest {
         order: order.clone(),
         part: 1,
+        letter: None,
     };
     let token = other.token(|_| ());
     let refused = other
@@ -378,6 +379,7 @@ async fn an_order_is_its_institution_s_own_and_a_part_goes_to_its_home_gateway_a
             order: order.to_vec(),
             part,
             wait_ms: 300,
+            letter: None,
         };
         let answer = DeliveryServiceClient::new(channel)
             .relay_part(request)

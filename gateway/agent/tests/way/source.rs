@@ -229,14 +229,13 @@ impl DeliveryService for Source {
             .chunks(300)
             .map(|chunk| wire::RelayPartResponse {
                 chunk: Bytes::copy_from_slice(chunk),
-                receipt: None,
-                holder: None,
+                ..Default::default()
             })
             .collect();
         pieces.push(wire::RelayPartResponse {
             chunk: Bytes::new(),
             receipt: Some(receipt),
-            holder: None,
+            ..Default::default()
         });
         Ok(Response::new(
             stream::iter(pieces.into_iter().map(Ok)).boxed(),

@@ -89,6 +89,23 @@ impl Agent {
         request(part, asked.unwrap().unwrap().to_wire())
     }
 
+    /// The question for a part's letter, to go along with the one for the part.
+    fn along(&mut self, part: PartRef) -> wire::LetterAsk {
+        let wire::RelayGroupRequest {
+            holder_node, ask, ..
+        } = self.ask(part);
+        wire::LetterAsk { holder_node, ask }
+    }
+
+    /// The letter of an answer that came along with its part.
+    fn taken(&mut self, world: &World, part: PartRef, answer: wire::GroupAnswer) -> Letter {
+        let answer = Answer::from_wire(answer, part).unwrap();
+        let ledger = ByReceipt(world.genesis.chain_id());
+        let taken = self.group.take(&answer, &ledger, now_ms()).unwrap();
+        let (_, letter) = taken.letters.into_iter().next().unwrap();
+        letter.unwrap()
+    }
+
     /// Asks until there is a letter, or a refusal.
     async fn letter(
         &mut self,
@@ -168,6 +185,10 @@ async fn no_letter_leaves_before_the_record_is_final_here() {
     let mut agent = Agent::new(&world, "agent-1", secret("js-bank/agent"));
     let early = call(&world, &holder, agent.ask(part)).await;
     assert_eq!(early.unwrap_err(), "DELIVERY_NOT_FINAL");
+    let along = agent.along(part);
+    let early = world.relay_with(&holder, &part, 200, along).await;
+    assert!(early.letter.is_none());
+    assert_eq!(early.refused(), "DELIVERY_NOT_FINAL");
     // The body's key, as it lies in the spool: it has not been said to anybody.
     let spooled = std::fs::read_dir(world.path("spool")).unwrap();
     let spooled = std::fs::read(spooled.flatten().next().unwrap().path()).unwrap();
@@ -322,5 +343,71 @@ async fn only_agents_of_the_institution_in_good_standing_get_letters() {
     };
     let mark = body::mark(&body.bytes).unwrap();
     assert_eq!(delivery.group_epoch, Some((&mark).into()));
+    holder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_comes_along_with_its_part_to_whom_it_would_come_by_itself() {
+    let mut world = World::new(3).await;
+    let holder = world.registered().await;
+    let grant = world.consent(1).await;
+    let enveloped = world.order(1, &grant).await;
+    choose_groups(&mut world).await;
+    let chain = world.genesis.chain_id();
+    let mut agent = Agent::new(&world, "agent-1", secret("js-bank/agent"));
+
+    // Its first question asks for a seat, its second one from there; both while the part is not delivered yet.
+    for what in ["a seat", "a letter"] {
+        let part = world.order(1, &grant).await;
+        let along = agent.along(part);
+        let came = world.relay_with(&holder, &part, 20_000, along).await;
+        assert_eq!(came.fault, None, "{what}");
+        let letter = agent.taken(&world, part, came.letter.unwrap());
+        opened(&world, &part, &letter, &came.bytes);
+    }
+
+    // Whoever could not have one by itself gets the part without it, and nothing has changed.
+    let part = world.order(1, &grant).await;
+    let admin = identity(chain, "js-bank", "admin", secret("js-bank/admin"));
+    let good = agent.along(part);
+    let of_admin = wire::GroupAsk {
+        key_id: admin.member.key.as_bytes().to_vec(),
+        ..good.ask.clone().unwrap()
+    };
+    for (what, part, letter) in [
+        (
+            "another node",
+            part,
+            wire::LetterAsk {
+                holder_node: "node-2".into(),
+                ..good.clone()
+            },
+        ),
+        ("a report in an envelope", enveloped, good.clone()),
+    ] {
+        let came = world.relay_with(&holder, &part, 20_000, letter).await;
+        assert_eq!((came.fault, came.letter), (None, None), "{what}");
+        assert!(!came.bytes.is_empty(), "{what}");
+    }
+    let letter = wire::LetterAsk {
+        ask: Some(of_admin),
+        ..good.clone()
+    };
+    let came = world.relay_with(&holder, &part, 20_000, letter).await;
+    let step = came.letter.and_then(|answer| answer.step);
+    assert!(
+        matches!(step, Some(wire::group_answer::Step::Rejoin(_))),
+        "another key's question brings no letter: {step:?}"
+    );
+    let malformed = wire::LetterAsk {
+        ask: None,
+        ..good.clone()
+    };
+    let refused = world.relay_with(&holder, &part, 0, malformed).await;
+    assert_eq!(refused.refused(), "FIELD_REQUIRED");
+
+    let came = world.relay_with(&holder, &part, 20_000, good).await;
+    let letter = agent.taken(&world, part, came.letter.unwrap());
+    opened(&world, &part, &letter, &came.bytes);
     holder.stop().await;
 }

@@ -244,6 +244,7 @@ async fn only_gateways_of_live_members_may_ask() {
             order,
             part: index,
             wait_ms,
+            letter: None,
         };
         assert_eq!(ask(&holder, &own, request).await.refused(), expected);
     }

@@ -332,8 +332,26 @@ impl World {
             order: part.order.to_vec(),
             part: u32::from(part.part),
             wait_ms,
+            letter: None,
         };
         ask(holder, identity, request).await
+    }
+
+    /// As [`World::relay`], with a question for the part's letter along.
+    pub(crate) async fn relay_with(
+        &self,
+        holder: &Running,
+        part: &PartRef,
+        wait_ms: u32,
+        letter: wire::LetterAsk,
+    ) -> Answer {
+        let request = wire::RelayPartRequest {
+            order: part.order.to_vec(),
+            part: u32::from(part.part),
+            wait_ms,
+            letter: Some(letter),
+        };
+        ask(holder, &self.identity("js-bureau", Role::Gateway), request).await
     }
 
     /// As [`World::ask`], as the gateway of the bank's bureau.
@@ -349,6 +367,8 @@ pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) pieces: usize,
     pub(crate) receipt: Option<wire::Receipt>,
+    /// What the delivery group answered along with it.
+    pub(crate) letter: Option<wire::GroupAnswer>,
     pub(crate) fault: Option<FaultView>,
 }
 
@@ -375,6 +395,7 @@ pub(crate) async fn ask(
         bytes: Vec::new(),
         pieces: 0,
         receipt: None,
+        letter: None,
         fault: None,
     };
     let mut pieces = match client.relay_part(request).await {
@@ -391,6 +412,7 @@ pub(crate) async fn ask(
                 answer.pieces += 1;
                 answer.bytes.extend_from_slice(&piece.chunk);
                 answer.receipt = piece.receipt;
+                answer.letter = piece.letter;
             }
             Ok(None) => return answer,
             Err(status) => {

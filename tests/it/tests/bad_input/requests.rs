@@ -131,6 +131,8 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
     let (short, long, text65) = (&wrong.bytes, &wrong.name, &wrong.text);
     let (query, ask) = (query(uscc, purpose), ask(uscc, purpose));
     let asks = joins(1, 1);
+    let fetch = wire::FetchPartRequest { order: id.clone(), part: 0, letter: None };
+    let letter = |holder: &str, ask| Some(wire::LetterAsk { holder_node: holder.into(), ask });
     let group = wire::AskGroupRequest { order: id.clone(), part: 0, holder_node: "node-1".into(), ask: Some(asks.clone()) };
     let relayed = wire::RelayGroupRequest { order: id.clone(), part: 0, holder_node: "node-1".into(), ask: Some(asks.clone()) };
     let job = wire::StartJobRequest {
@@ -206,9 +208,13 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("OrderService/WatchOrder", "no id", &wire::WatchOrderRequest::default(), "FIELD_REQUIRED"),
         row("OrderService/WatchOrder", "unknown id", &wire::WatchOrderRequest { order: id.clone() }, "ORDER_NOT_FOUND"),
         row("OrderService/FetchPart", "no id", &wire::FetchPartRequest::default(), "FIELD_REQUIRED"),
-        row("OrderService/FetchPart", "wrong id", &wire::FetchPartRequest { order: short.clone(), part: 0 }, "FIELD_LENGTH"),
-        row("OrderService/FetchPart", "no such part", &wire::FetchPartRequest { order: id.clone(), part: 64 }, "FIELD_RANGE"),
-        row("OrderService/FetchPart", "unknown id", &wire::FetchPartRequest { order: id.clone(), part: 0 }, "ORDER_NOT_FOUND"),
+        row("OrderService/FetchPart", "wrong id", &wire::FetchPartRequest { order: short.clone(), ..Default::default() }, "FIELD_LENGTH"),
+        row("OrderService/FetchPart", "no such part", &wire::FetchPartRequest { order: id.clone(), part: 64, letter: None }, "FIELD_RANGE"),
+        row("OrderService/FetchPart", "unknown id", &fetch, "ORDER_NOT_FOUND"),
+        row("OrderService/FetchPart", "no holder of its letter", &wire::FetchPartRequest { letter: letter("", Some(asks.clone())), ..fetch.clone() }, "FIELD_REQUIRED"),
+        row("OrderService/FetchPart", "long holder of its letter", &wire::FetchPartRequest { letter: letter(&long, Some(asks.clone())), ..fetch.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/FetchPart", "no question for its letter", &wire::FetchPartRequest { letter: letter("node-1", None), ..fetch.clone() }, "FIELD_REQUIRED"),
+        row("OrderService/FetchPart", "long proposal for its letter", &wire::FetchPartRequest { letter: letter("node-1", Some(follows(vec![7; 32], 32_769))), ..fetch.clone() }, "FIELD_TOO_LONG"),
         row("OrderService/AskGroup", "nothing", &wire::AskGroupRequest::default(), "FIELD_REQUIRED"),
         row("OrderService/AskGroup", "wrong id", &wire::AskGroupRequest { order: short.clone(), ..group.clone() }, "FIELD_LENGTH"),
         row("OrderService/AskGroup", "no such part", &wire::AskGroupRequest { part: 64, ..group.clone() }, "FIELD_RANGE"),
@@ -230,8 +236,10 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("HolderService/SyncSources", "another's source", &wire::SyncSourcesRequest { sources: vec!["nobodys".into()], ..Default::default() }, "SOURCE_UNKNOWN"),
         row("DeliveryService/RelayPart", "no id", &wire::RelayPartRequest::default(), "FIELD_REQUIRED"),
         row("DeliveryService/RelayPart", "wrong id", &wire::RelayPartRequest { order: short.clone(), ..Default::default() }, "FIELD_LENGTH"),
-        row("DeliveryService/RelayPart", "no such part", &wire::RelayPartRequest { order: id.clone(), part: 64, wait_ms: 0 }, "FIELD_RANGE"),
-        row("DeliveryService/RelayPart", "long wait", &wire::RelayPartRequest { order: id.clone(), part: 0, wait_ms: 86_400_001 }, "FIELD_RANGE"),
+        row("DeliveryService/RelayPart", "no such part", &wire::RelayPartRequest { order: id.clone(), part: 64, ..Default::default() }, "FIELD_RANGE"),
+        row("DeliveryService/RelayPart", "long wait", &wire::RelayPartRequest { order: id.clone(), wait_ms: 86_400_001, ..Default::default() }, "FIELD_RANGE"),
+        row("DeliveryService/RelayPart", "no holder of its letter", &wire::RelayPartRequest { order: id.clone(), letter: letter("", Some(asks.clone())), ..Default::default() }, "FIELD_REQUIRED"),
+        row("DeliveryService/RelayPart", "no question for its letter", &wire::RelayPartRequest { order: id.clone(), letter: letter("node-1", None), ..Default::default() }, "FIELD_REQUIRED"),
         row("DeliveryService/RelayGroup", "nothing", &wire::RelayGroupRequest::default(), "FIELD_REQUIRED"),
         row("DeliveryService/RelayGroup", "wrong id", &wire::RelayGroupRequest { order: short.clone(), ..relayed.clone() }, "FIELD_LENGTH"),
         row("DeliveryService/RelayGroup", "no such part", &wire::RelayGroupRequest { part: 64, ..relayed.clone() }, "FIELD_RANGE"),

@@ -164,6 +164,7 @@ impl Bank<'_> {
         let fetch = wire::FetchPartRequest {
             order: order.to_vec(),
             part: part.part.into(),
+            letter: None,
         };
         let mut pieces = orders
             .fetch_part(self.with_token(fetch))

@@ -73,13 +73,17 @@ const LIST_TAIL: &[u8] = b"]}";
 
 /// RFC 8785 bytes.
 pub(crate) fn canonical(fields: &Map<String, Value>) -> Vec<u8> {
-    let written = if fields.iter().all(is_plain) {
-        serde_json::to_vec(fields)
-    } else {
-        serde_json_canonicalizer::to_vec(fields)
-    };
-    written.expect("text, integers and null always have a canonical form")
+    const WRITABLE: &str = "text, integers and null always have a canonical form";
+    if !fields.iter().all(is_plain) {
+        return serde_json_canonicalizer::to_vec(fields).expect(WRITABLE);
+    }
+    let mut written = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut written, fields).expect(WRITABLE);
+    written
 }
+
+/// Bytes that most records do with.
+const USUAL: usize = 256;
 
 /// Whether `serde_json` writes a member as RFC 8785 wants it, which it does several times as fast as a library that
 /// knows all of it: it escapes texts alike (§3.2.2.2), and its maps are in the order of bytes, which is that of UTF-16

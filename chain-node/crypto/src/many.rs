@@ -52,6 +52,14 @@ impl std::fmt::Debug for Messages {
 }
 
 impl Messages {
+    /// None yet, with room for so many messages of so many bytes altogether.
+    pub fn with_capacity(messages: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(messages),
+        }
+    }
+
     /// Adds the concatenation of `parts` as one message.
     pub fn push(&mut self, parts: &[&[u8]]) {
         for part in parts {

@@ -100,6 +100,9 @@ fn salt_input<'a>(subject: &'a Subject, code: &'a ItemCode, item: &'a Digest) ->
     ]
 }
 
+/// The most bytes that a salt or a leaf is derived from: two digests, a code with its length, and a tag.
+const MAX_INPUT: usize = 2 * 32 + 33 + 15;
+
 /// The code's length, in one byte.
 fn length(code: &ItemCode) -> &'static [u8] {
     const LENGTHS: [u8; 33] = {
@@ -170,12 +173,13 @@ impl DigestedReport {
         };
         let contents: Vec<&[u8]> = all().map(|(_, (_, canonical))| *canonical).collect();
         let contents = sm3_each(&contents);
-        let mut salts = Messages::default();
+        let room = contents.len() * MAX_INPUT;
+        let mut salts = Messages::with_capacity(contents.len(), room);
         for ((subject, (code, _)), item) in all().zip(&contents) {
             salts.push(&salt_input(subject, code, item));
         }
         let salts = key.0.mac_each(&salts);
-        let mut leaves = Messages::default();
+        let mut leaves = Messages::with_capacity(contents.len(), room);
         for (((_, (code, _)), salt), item) in all().zip(&salts).zip(&contents) {
             leaves.push(&leaf_input(code, salt, item));
         }

@@ -37,6 +37,10 @@ const STATE_LEVEL: u64 = 4 * STATE_MERGED as u64 * WRITE_BUFFER as u64;
 const MEMTABLE_BLOOM: f64 = 0.05;
 /// Of the write-ahead log, before memtables are flushed to shorten it.
 const WAL: u64 = 320 * MIB as u64;
+/// The fastest: most of a block is digests and signatures, which a higher level searches in vain.
+const ZSTD_LEVEL: i32 = 1;
+/// RocksDB's own choice.
+const ZSTD_WINDOW: i32 = -14;
 const OPEN_FILES: i32 = 256;
 
 /// A key and its value.
@@ -174,6 +178,7 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     // What has sunk to the bottom is read seldom, above all old blocks.
     if name == BODIES || name == OUTCOMES {
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
+        options.set_bottommost_compression_options(ZSTD_WINDOW, ZSTD_LEVEL, 0, 0, true);
     }
     options
 }

@@ -183,7 +183,7 @@ impl Holding {
         let coded = |record: SubjectRecord| {
             let items = record.items.into_iter();
             items
-                .map(|item| Some((item.code.parse::<ItemCode>().ok()?, item.canonical)))
+                .map(|item| Some((self.code(&item.code)?, item.canonical)))
                 .collect::<Option<Vec<_>>>()
                 .unwrap_or_default()
         };
@@ -197,6 +197,12 @@ impl Holding {
         (reports.into_iter().zip(records))
             .map(|(report, items)| report.map(|report| Record { report, items }))
             .collect()
+    }
+
+    /// The item code of a text. Nearly always it is one of the mapping's, which was parsed before.
+    fn code(&self, text: &str) -> Option<ItemCode> {
+        let known = self.items.iter().find(|code| code.as_str() == text);
+        known.cloned().or_else(|| text.parse().ok())
     }
 
     /// Where its lists and checkpoints are kept.

@@ -1,5 +1,7 @@
 //! The whole benchmark over one validator, briefly: real processes, real load, and every figure is there.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::{path::Path, process::Command};
 
 use serde_json::Value;

@@ -212,7 +212,7 @@ fn rows_with(uscc: &str, purpose: &str, wrong: &Wrong) -> Vec<Row> {
         row("OrderService/FetchPart", "no such part", &wire::FetchPartRequest { order: id.clone(), part: 64, letter: None }, "FIELD_RANGE"),
         row("OrderService/FetchPart", "unknown id", &fetch, "ORDER_NOT_FOUND"),
         row("OrderService/FetchPart", "no holder of its letter", &wire::FetchPartRequest { letter: letter("", Some(asks.clone())), ..fetch.clone() }, "FIELD_REQUIRED"),
-        row("OrderService/FetchPart", "long holder of its letter", &wire::FetchPartRequest { letter: letter(&long, Some(asks.clone())), ..fetch.clone() }, "FIELD_TOO_LONG"),
+        row("OrderService/FetchPart", "long holder of its letter", &wire::FetchPartRequest { letter: letter(long, Some(asks.clone())), ..fetch.clone() }, "FIELD_TOO_LONG"),
         row("OrderService/FetchPart", "no question for its letter", &wire::FetchPartRequest { letter: letter("node-1", None), ..fetch.clone() }, "FIELD_REQUIRED"),
         row("OrderService/FetchPart", "long proposal for its letter", &wire::FetchPartRequest { letter: letter("node-1", Some(follows(vec![7; 32], 32_769))), ..fetch.clone() }, "FIELD_TOO_LONG"),
         row("OrderService/AskGroup", "nothing", &wire::AskGroupRequest::default(), "FIELD_REQUIRED"),

@@ -166,10 +166,13 @@ impl HomeGateway {
     /// Signs a transaction with the institution's agent key.
     pub(crate) fn sign(&self, action: wire::tx_body::Action) -> (wire::Transaction, TxId) {
         let window = self.max_expiry_window.load(Ordering::Relaxed);
+        // The height may be known from another region's receipt before the own gateway's node has come so far: to it the
+        // whole window from there would reach too far.
+        let lifetime = window - window / 4;
         let tx = Tx::sign(
             action,
             &self.chain,
-            self.height().saturating_add(window),
+            self.height().saturating_add(lifetime),
             &self.signing_key,
             &self.distinguishing_id,
             &mut rand::rng(),

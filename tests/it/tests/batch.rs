@@ -83,11 +83,14 @@ struct Ledger {
     people: People,
 }
 
+/// Orders of a subject, and the reasons of what was refused.
+type Attempts = (usize, Vec<String>);
+
 impl Ledger {
     /// The bank's attempts by subject: orders and refusals. That an order of before a kill had expired when it was
     /// handed in is on record too, and decided nothing.
-    async fn attempts(&self) -> BTreeMap<Vec<u8>, (usize, usize)> {
-        let mut all: BTreeMap<Vec<u8>, (usize, usize)> = BTreeMap::new();
+    async fn attempts(&self) -> BTreeMap<Vec<u8>, Attempts> {
+        let mut all: BTreeMap<Vec<u8>, Attempts> = BTreeMap::new();
         let mut audit = limited!(AuditServiceClient::new(self.node.clone()));
         let mut before_index = 0;
         loop {
@@ -100,10 +103,10 @@ impl Ledger {
             let page = audit.list_access(request).await.unwrap().into_inner();
             let decided = |entry: &wire::AccessEntry| entry.refusal != "TX_EXPIRED";
             for entry in page.entries.into_iter().filter(decided) {
-                let counts = all.entry(entry.subject).or_default();
-                match entry.refusal.is_empty() {
-                    true => counts.0 += 1,
-                    false => counts.1 += 1,
+                let attempts = all.entry(entry.subject).or_default();
+                match entry.refusal.as_str() {
+                    "" => attempts.0 += 1,
+                    _ => attempts.1.push(entry.refusal),
                 }
             }
             before_index = page.next_before_index;
@@ -254,13 +257,14 @@ async fn a_job_whose_agent_is_killed_orders_each_enterprise_once_and_a_cancelled
     let after = ledger.attempts().await;
     for (at, uscc) in codes.iter().enumerate() {
         let subject = people.subject(uscc);
-        let count = |all: &BTreeMap<Vec<u8>, (usize, usize)>| {
-            all.get(&subject).copied().unwrap_or_default()
-        };
-        let (had, has) = (count(&before), count(&after));
-        let new = (has.0 - had.0, has.1 - had.1);
+        let of = |all: &BTreeMap<Vec<u8>, Attempts>| all.get(&subject).cloned().unwrap_or_default();
+        let (had, has) = (of(&before), of(&after));
+        let new = (has.0 - had.0, has.1.len() - had.1.len());
         let expected = if consents(at) { (1, 0) } else { (0, 1) };
-        assert_eq!(new, expected, "orders and refusals of enterprise {at}");
+        assert_eq!(
+            new, expected,
+            "orders and refusals of enterprise {at}: {has:?}"
+        );
         if consents(at) {
             assert_eq!(ledger.uses(uscc, purpose).await, (1, 0), "enterprise {at}");
         }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -67,21 +68,12 @@ impl<W: Send + 'static, R: Send + 'static> Serving<W, R> {
     fn run(&self) {
         while let Some(pieces) = self.0.next() {
             let (pieces, tell): (Vec<W>, Vec<_>) = pieces.into_iter().unzip();
-            for (result, tell) in (self.0.work)(pieces).into_iter().zip(tell) {
+            // After a panic those whose pieces these were are told, and whoever comes next is served.
+            let results = catch_unwind(AssertUnwindSafe(|| (self.0.work)(pieces)));
+            for (result, tell) in results.into_iter().flatten().zip(tell) {
                 // Who has gone does not want to know.
                 let _ = tell.send(result);
             }
-        }
-    }
-}
-
-impl<W, R> Drop for Serving<W, R> {
-    /// After a panic nobody would serve those who wait: they are told, and the next one begins again.
-    fn drop(&mut self) {
-        let mut waiting = (self.0.waiting.lock()).unwrap_or_else(PoisonError::into_inner);
-        if std::thread::panicking() {
-            waiting.pieces.clear();
-            waiting.served = false;
         }
     }
 }

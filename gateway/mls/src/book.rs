@@ -97,7 +97,7 @@ impl<D: Disk, T: Clone + PartialEq + Serialize + DeserializeOwned> Book<D, T> {
             }
             done.push(result);
         }
-        let (now, _) = self.as_it_is();
+        let now = self.provider.values();
         if now == values && self.record == record {
             return Ok(done);
         }

@@ -8,7 +8,7 @@ use xinqiao_ledger::{
 use crate::{
     access, consent, digests,
     execute::{Call, Step},
-    governance, members, misbehaviour, orders,
+    governance, members, misbehaviour, objections, orders,
     rejection::{Rejection, Stop},
     signer::Signer,
     sources,
@@ -67,6 +67,13 @@ pub(crate) fn apply<S: StateRead>(
             orders::settle(step, call, order, settlement)
         }
         Action::RecordRefusal(refusal) => access::record_refusal(step, call, refusal),
+        Action::FileObjection(filed) => objections::file(step, call, filed),
+        Action::ResolveObjection {
+            objection,
+            finding,
+            answer,
+        } => objections::resolve(step, call, objection, *finding, *answer),
+        Action::WithdrawObjection(objection) => objections::withdraw(step, call, objection),
         Action::Propose(proposal) => governance::propose(step, call, proposal),
         Action::Vote { proposal, choice } => governance::vote(step, call, proposal, *choice),
         Action::WithdrawProposal(proposal) => governance::withdraw(step, call, proposal),

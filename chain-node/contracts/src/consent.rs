@@ -393,8 +393,8 @@ fn check_terms<S: StateRead>(step: &Step<'_, '_, S>, terms: &ConsentTerms) -> Re
     Ok(())
 }
 
-/// In whose name a signer grants for a subject: the subject's own, or a witness bureau's.
-fn speaker(signer: &Signer, subject: &Subject) -> Result<GrantSigner, Rejection> {
+/// In whose name a signer speaks for a subject: the subject's own, or a witness bureau's.
+pub(crate) fn speaker(signer: &Signer, subject: &Subject) -> Result<GrantSigner, Rejection> {
     match signer {
         Signer::Subject(own) if own == subject => Ok(GrantSigner::Subject),
         Signer::Subject(_) | Signer::Validator(_) => Err(Reason::ConsentSigner.into()),

@@ -8,14 +8,14 @@ use std::ops::RangeInclusive;
 
 use xinqiao_crypto::Digest;
 use xinqiao_ledger::{
-    ids::{GrantId, OrderId, TimeMs, TxId},
+    ids::{GrantId, ObjectionId, OrderId, TimeMs, TxId},
     outcome::Event,
 };
 
 use crate::{
     consent,
     execute::{BlockContext, Step},
-    governance, orders,
+    governance, objections, orders,
     state::{Overlay, StateFault, StateRead},
     table::{DEADLINES, FIRED_TO},
 };
@@ -36,6 +36,8 @@ pub(crate) enum Deadline {
     Order(OrderId),
     /// The vote on a proposal ends.
     Proposal(TxId),
+    /// An objection is overdue.
+    Objection(ObjectionId),
 }
 
 impl Deadline {
@@ -45,6 +47,7 @@ impl Deadline {
             Self::Grant(id) => (2, id.0),
             Self::Order(id) => (3, id.0),
             Self::Proposal(id) => (4, id.0),
+            Self::Objection(id) => (5, id.0),
         };
         (at, (kind, id))
     }
@@ -55,6 +58,7 @@ impl Deadline {
             2 => Ok(Self::Grant(GrantId(id))),
             3 => Ok(Self::Order(OrderId(id))),
             4 => Ok(Self::Proposal(TxId(id))),
+            5 => Ok(Self::Objection(ObjectionId(id))),
             _ => Err(StateFault(format!("deadline of unknown kind {kind}"))),
         }
     }
@@ -100,6 +104,7 @@ pub(crate) fn fire<S: StateRead>(
             Deadline::Grant(grant) => consent::expire(&mut step, grant)?,
             Deadline::Order(order) => orders::expire(&mut step, order)?,
             Deadline::Proposal(proposal) => governance::expire(&mut step, proposal)?,
+            Deadline::Objection(objection) => objections::lapse(&mut step, objection)?,
         }
     }
     Ok(step.events)

@@ -13,6 +13,7 @@
 //! | `digests` | report digests |
 //! | `consent` | requests and grants |
 //! | `orders` | orders and their parts, disputes |
+//! | `objections` | objections to what sources registered, and their marks |
 //! | `access` | the access log and its counters |
 //! | `governance` | proposals, votes, and carrying out what passed |
 //! | `validators` | who certifies blocks, and how they agree |
@@ -37,6 +38,7 @@ mod genesis;
 mod governance;
 mod members;
 mod misbehaviour;
+mod objections;
 mod orders;
 mod proofs;
 pub mod query;

@@ -29,7 +29,7 @@ use crate::{
     access, catalogue, consent,
     deadline::Deadline,
     execute::{Call, Step},
-    members,
+    members, objections,
     record::{
         DeliveryRecord, DigestEntry, DigestRecord, DisputeState, GrantRecord, KeyOwner, KeyState,
         MemberState, OrderRecord, PartRecord, PartState, SourceRecord, SourceState, UseState,
@@ -280,6 +280,12 @@ pub(crate) fn deliver<S: StateRead>(
             sealing: delivery.sealing,
             tx: call.tx,
             holder: call.key,
+            objections: objections::marks(
+                step.draft,
+                &order.placed.subject,
+                order.parts[index].source_number,
+                &delivery.items,
+            )?,
         }),
         Err(reason) => PartState::ConsentRevoked(reason),
     };
@@ -510,6 +516,10 @@ fn set_part<S: StateRead>(
         part: index as u32,
         status: wire::PartStatus::from(&part.state).into(),
         reason: part.state.reason().to_owned(),
+        objections: match &part.state {
+            PartState::Delivered(delivery) => delivery.objections.iter().map(Into::into).collect(),
+            _ => Vec::new(),
+        },
     }));
     Ok(())
 }

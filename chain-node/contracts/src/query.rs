@@ -2,8 +2,10 @@
 //!
 //! Not here: any decision. Lists are bounded; those that can be long are read page by page.
 
+mod objections;
 mod watched;
 
+pub use objections::{ObjectionFilter, objection, objections};
 pub use watched::{DigestSummary, MAX_DIGESTS, SubjectDigests, watched};
 
 use xinqiao_crypto::{KeyId, PublicKey};

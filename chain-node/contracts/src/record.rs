@@ -3,6 +3,8 @@
 //! Their Borsh encoding is what the state commitment is over. How they look on the wire is with
 //! `wire`; how they change is with each contract.
 
+mod objection;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use xinqiao_crypto::{Digest, KeyId, PublicKey};
 use xinqiao_ledger::{
@@ -13,12 +15,15 @@ use xinqiao_ledger::{
         TimeMs, TxId, UserId,
     },
     member::{KeyRole, Member, MemberKey, MemberKind, Region},
+    objection::Mark,
     order::{OrderPart, PartIndex, PartRejection, PlaceOrder, SealScheme, Sealing, Verdict},
     outcome::Reason,
     source::DataSource,
     text::{DisplayName, Endpoint, StatedPurpose},
     vote::Equivocation,
 };
+
+pub use objection::{ObjectionRecord, ObjectionState};
 
 /// The codes of the catalogue in force, apart from all that it says about them.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -543,6 +548,8 @@ pub struct DeliveryRecord {
     pub tx: TxId,
     /// The holder key that signed it: which of the source's data-holding nodes delivered.
     pub holder: KeyId,
+    /// Objections that stood against its items, by item and then by id.
+    pub objections: Vec<Mark>,
 }
 
 /// Where a part stands.

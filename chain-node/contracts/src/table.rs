@@ -14,15 +14,15 @@ use xinqiao_ledger::{
     catalogue::Catalogue,
     genesis::Parameters,
     governance::Proposal,
-    ids::{Fingerprint, GrantId, OrderId, OrgId, SourceId, Subject, TxId, UserId},
+    ids::{Fingerprint, GrantId, ObjectionId, OrderId, OrgId, SourceId, Subject, TxId, UserId},
     validators::Engine,
 };
 
 use crate::{
     record::{
         AccessRecord, CatalogueCodes, CertificateRecord, DigestEntry, GrantRecord, HistoryRecord,
-        KeyRecord, MemberEntry, MisbehaviourRecord, OrderRecord, ProposalRecord, SourceRecord,
-        UserState, ValidatorEntry, ValidatorKeyRecord, VoteRecord,
+        KeyRecord, MemberEntry, MisbehaviourRecord, ObjectionRecord, OrderRecord, ProposalRecord,
+        SourceRecord, UserState, ValidatorEntry, ValidatorKeyRecord, VoteRecord,
     },
     state::{Overlay, Pairs, StateFault, StateRead, Writes},
 };
@@ -108,6 +108,13 @@ pub const SCHEDULED: Table<(u64, u64), TxId> = Table::new(0x45);
 pub const MISBEHAVIOUR: Table<(KeyId, u64), MisbehaviourRecord> = Table::new(0x46);
 /// The same by number.
 pub const MISBEHAVIOUR_BY_INDEX: Table<u64, (KeyId, u64)> = Table::new(0x47);
+
+/// Objections.
+pub const OBJECTIONS: Table<ObjectionId, ObjectionRecord> = Table::new(0x50);
+/// Objections by number.
+pub const OBJECTIONS_BY_INDEX: Table<u64, ObjectionId> = Table::new(0x51);
+/// Objections whose mark stands, by the subject and source that they are about.
+pub const MARKED: Table<((Subject, u32), ObjectionId), ()> = Table::new(0x52);
 
 /// A table: its prefix, and the types of its keys and values.
 pub struct Table<K, V> {
@@ -207,6 +214,7 @@ fixed! {
     Subject, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
     GrantId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
     OrderId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
+    ObjectionId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
     TxId, 32, it => *it.as_bytes(), bytes => Self(bytes.into());
 }
 

@@ -4,6 +4,7 @@ use xinqiao_crypto::KeyId;
 use xinqiao_ledger::{
     governance::VoteChoice,
     ids::{GrantId, ItemCode, OrgId, Subject, UserId},
+    objection::Finding,
     wire,
 };
 
@@ -11,9 +12,9 @@ use crate::{
     query::{CountedVote, ProposalView},
     record::{
         AccessOutcome, AccessRecord, ConsentState, DeliveryRecord, DisputeState, Freeze, FrozenBy,
-        GrantRecord, GrantSigner, MemberRecord, MemberState, MisbehaviourRecord, OrderRecord,
-        PartRecord, PartState, ProposalState, RegisteredDigest, SourceRecord, SourceState,
-        SuspendedBy,
+        GrantRecord, GrantSigner, MemberRecord, MemberState, MisbehaviourRecord, ObjectionRecord,
+        ObjectionState, OrderRecord, PartRecord, PartState, ProposalState, RegisteredDigest,
+        SourceRecord, SourceState, SuspendedBy,
     },
 };
 
@@ -165,6 +166,16 @@ impl From<&RegisteredDigest> for wire::GetDigestResponse {
     }
 }
 
+impl GrantSigner {
+    /// The bureau that signed as witness; none if the subject's own key did.
+    pub fn witness(&self) -> Option<&OrgId> {
+        match self {
+            Self::Subject => None,
+            Self::Witness(org) => Some(org),
+        }
+    }
+}
+
 impl From<&ConsentState> for wire::ConsentStatus {
     fn from(state: &ConsentState) -> Self {
         match state {
@@ -183,17 +194,14 @@ impl From<&ConsentState> for wire::ConsentStatus {
 impl From<&GrantRecord> for wire::GrantState {
     fn from(record: &GrantRecord) -> Self {
         let granted = record.granted();
-        let witness = granted.and_then(|it| match &it.signer {
-            GrantSigner::Subject => None,
-            GrantSigner::Witness(org) => Some(org.to_string()),
-        });
+        let witness = granted.and_then(|it| it.signer.witness());
         Self {
             grant: record.grant.to_vec(),
             terms: Some((&record.terms).into()),
             status: wire::ConsentStatus::from(&record.state).into(),
             uses_spent: granted.map_or(0, |it| it.spent),
             uses_reserved: granted.map_or(0, |it| it.reserved),
-            witness: witness.unwrap_or_default(),
+            witness: witness.map(OrgId::to_string).unwrap_or_default(),
             changed_at_height: record.changed_at,
         }
     }
@@ -270,6 +278,9 @@ impl From<&PartRecord> for wire::PartState {
             delivery_tx: delivery.map(|it| it.tx.to_vec()).unwrap_or_default(),
             verdict_tx,
             group_epoch: delivery.and_then(|it| it.sealing.epoch()).map(Into::into),
+            objections: delivery
+                .map(|it| it.objections.iter().map(Into::into).collect())
+                .unwrap_or_default(),
             holder: record
                 .state
                 .holder()
@@ -324,6 +335,46 @@ impl From<&AccessRecord> for wire::AccessEntry {
             refusal: record.outcome.refusal().to_owned(),
             tx_id: record.tx.to_vec(),
             refused_by,
+        }
+    }
+}
+
+impl From<&ObjectionState> for wire::ObjectionStatus {
+    fn from(state: &ObjectionState) -> Self {
+        match state {
+            ObjectionState::Filed => Self::Filed,
+            ObjectionState::Resolved { finding, .. } => match finding {
+                Finding::Corrected => Self::Corrected,
+                Finding::Upheld => Self::Upheld,
+                Finding::Unresolved => Self::Unresolved,
+            },
+            ObjectionState::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
+impl From<&ObjectionRecord> for wire::Objection {
+    fn from(record: &ObjectionRecord) -> Self {
+        let answer = match &record.state {
+            ObjectionState::Resolved { answer, .. } => answer.as_bytes().to_vec(),
+            ObjectionState::Filed | ObjectionState::Withdrawn => Vec::new(),
+        };
+        Self {
+            index: record.index,
+            objection: record.objection.to_vec(),
+            filed: Some((&record.filed).into()),
+            received_by: record
+                .filed_by
+                .witness()
+                .map(OrgId::to_string)
+                .unwrap_or_default(),
+            filed_at_height: record.filed_at,
+            filed_at_ms: record.filed_at_time,
+            due_ms: record.due,
+            overdue: record.overdue,
+            status: wire::ObjectionStatus::from(&record.state).into(),
+            answer_digest: answer,
+            changed_at_height: record.changed_at,
         }
     }
 }

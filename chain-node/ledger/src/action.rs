@@ -7,11 +7,12 @@ use crate::{
     consent::ConsentTerms,
     governance::{Proposal, VoteChoice},
     ids::{
-        Fingerprint, GrantId, ItemCode, OrderId, OrgId, ReasonCode, SourceId, Subject, TimeMs,
-        TxId, UserId,
+        Fingerprint, GrantId, ItemCode, ObjectionId, OrderId, OrgId, ReasonCode, SourceId, Subject,
+        TimeMs, TxId, UserId,
     },
     malformed::{Malformed, Problem, ascending, fixed, list, ranged, required},
     member::{Member, MemberKey, member_field, sm2_key},
+    objection::{FileObjection, Finding},
     order::{
         MAX_SEALED, PartRef, PartRejection, PlaceOrder, SealScheme, Sealing, Verdict, item_codes,
     },
@@ -152,6 +153,19 @@ pub enum Action {
     },
     /// Records an attempt that a gateway refused.
     RecordRefusal(Refusal),
+    /// Objects to what a source registered of a subject.
+    FileObjection(FileObjection),
+    /// Says what came of looking into an objection.
+    ResolveObjection {
+        /// The objection.
+        objection: ObjectionId,
+        /// What was found.
+        finding: Finding,
+        /// SM3 of the written answer.
+        answer: Digest,
+    },
+    /// Takes an objection back.
+    WithdrawObjection(ObjectionId),
     /// Puts changes to the vote.
     Propose(Proposal),
     /// Votes.
@@ -329,6 +343,15 @@ impl TryFrom<&WireAction> for Action {
                 settlement: digest("settlement_digest", &w.settlement_digest)?,
             },
             WireAction::RecordRefusal(w) => Self::RecordRefusal(Refusal::try_from(w)?),
+            WireAction::FileObjection(w) => Self::FileObjection(FileObjection::try_from(w)?),
+            WireAction::ResolveObjection(w) => Self::ResolveObjection {
+                objection: ObjectionId::parse("objection", &w.objection)?,
+                finding: Finding::parse("finding", w.finding)?,
+                answer: digest("answer_digest", &w.answer_digest)?,
+            },
+            WireAction::WithdrawObjection(w) => {
+                Self::WithdrawObjection(ObjectionId::parse("objection", &w.objection)?)
+            }
             WireAction::Propose(w) => Self::Propose(Proposal::try_from(w)?),
             WireAction::Vote(w) => Self::Vote {
                 proposal: TxId::parse("proposal", &w.proposal)?,

@@ -224,6 +224,10 @@ digest_id!(
     OrderId
 );
 digest_id!(
+    /// Id of an objection: that of the transaction that filed it.
+    ObjectionId
+);
+digest_id!(
     /// SHA-256 fingerprint of a TLS certificate's DER encoding.
     Fingerprint
 );
@@ -239,6 +243,12 @@ pub type Height = u64;
 pub type TimeMs = u64;
 
 impl From<TxId> for OrderId {
+    fn from(id: TxId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<TxId> for ObjectionId {
     fn from(id: TxId) -> Self {
         Self(id.0)
     }

@@ -10,6 +10,7 @@
 //! | [`malformed`] | what can be wrong with a field |
 //! | [`text`] | free text, and the search for plain codes |
 //! | [`member`], [`catalogue`], [`source`], [`consent`], [`order`] | the things contracts keep |
+//! | [`objection`] | objections to what a source registered, and their marks |
 //! | [`group`] | delivery groups: epochs, and agents' questions |
 //! | [`governance`] | changes that take a vote, and how votes are counted |
 //! | [`action`] | everything a transaction can say |
@@ -38,6 +39,7 @@ pub mod ids;
 pub mod item;
 pub mod malformed;
 pub mod member;
+pub mod objection;
 pub mod order;
 pub mod outcome;
 pub mod receipt;

@@ -156,6 +156,14 @@ reasons! {
     OrderNotOwned = "ORDER_NOT_OWNED",
     /// The delivered items or root are not those that the order fixed.
     DeliveryMismatch = "DELIVERY_MISMATCH",
+    /// No such objection.
+    ObjectionNotFound = "OBJECTION_NOT_FOUND",
+    /// The objection is not in the state that this needs.
+    ObjectionStateConflict = "OBJECTION_STATE_CONFLICT",
+    /// The source has registered nothing anew, and withdrawn nothing, since the objection was filed.
+    ObjectionNotCorrected = "OBJECTION_NOT_CORRECTED",
+    /// As many objections stand against the subject's data at this source as may.
+    TooManyObjections = "TOO_MANY_OBJECTIONS",
     /// This takes a vote of the consortium.
     VoteNeeded = "VOTE_NEEDED",
     /// The member has no vote.

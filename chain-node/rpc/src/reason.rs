@@ -478,6 +478,20 @@ reasons! {
     en: "The delivered items or the report root are not those that the order fixed.", "Deliver the record whose root was registered when the order was placed, or reject the part.";
     zh: "交付的信息项或报告根与订单固定的不一致。", "请交付下单时已登记根的记录，或拒绝该部分。";
 
+    // --- what a contract refuses: objections ---
+    ObjectionNotFound = "OBJECTION_NOT_FOUND", NotFound;
+    en: "There is no objection of that id.", "Check the id against the list of objections; it is the id of the transaction that filed it.";
+    zh: "不存在该标识的异议。", "请对照异议列表核对标识，即提出该异议的交易标识。";
+    ObjectionStateConflict = "OBJECTION_STATE_CONFLICT", FailedPrecondition;
+    en: "The objection was resolved or withdrawn already.", "Look up how it stands; to object again, file a new one.";
+    zh: "该异议已处理完毕或已撤回。", "请查询异议状态；如仍有异议，请重新提出。";
+    ObjectionNotCorrected = "OBJECTION_NOT_CORRECTED", FailedPrecondition;
+    en: "The source has registered nothing anew, and withdrawn nothing, since the objection was filed.", "Register the corrected record, or withdraw it, and then resolve the objection.";
+    zh: "异议提出后，数据源尚未重新登记或撤回该数据。", "请先登记更正后的记录或撤回登记，再办结异议。";
+    TooManyObjections = "TOO_MANY_OBJECTIONS", ResourceExhausted;
+    en: "As many objections stand against this subject's data at this source as may.", "Wait until one is resolved, or withdraw one.";
+    zh: "对该主体在此数据源的数据，未结异议数量已达上限。", "请等待其中一项办结，或撤回一项。";
+
     // --- what a contract refuses: votes and validators ---
     VoteNeeded = "VOTE_NEEDED", PermissionDenied;
     en: "No single member decides this: it takes a vote of the consortium.", "Put it to the vote as a proposal; only a sponsor admits and expels its institutions and source units alone.";

@@ -204,6 +204,7 @@ pub(crate) fn answer(
                 root: fixed.registered_root.as_bytes().to_vec(),
                 registered_at_height: fixed.registered_at,
             }),
+            objections: section.item.objections().to_vec(),
             ..wire::ReportSection::default()
         }
     };

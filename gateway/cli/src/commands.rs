@@ -9,6 +9,7 @@ pub mod job;
 pub mod keys;
 pub mod member;
 pub mod node;
+pub mod objection;
 pub mod order;
 pub mod proof;
 pub mod query;

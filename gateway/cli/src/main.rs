@@ -89,6 +89,9 @@ enum Command {
     /// Consent grants: grant, pause, resume, revoke, look at.
     #[command(subcommand)]
     Consent(commands::consent::ConsentCommand),
+    /// Objections to what sources registered: file, resolve, withdraw, list.
+    #[command(subcommand)]
+    Objection(commands::objection::ObjectionCommand),
     /// Ask an institution's agent for a report.
     Query(commands::query::Query),
     /// Ask for reports of many enterprises as one job: start, follow, list, cancel.
@@ -152,6 +155,7 @@ async fn run(command: Command, json: bool) -> anyhow::Result<()> {
         Command::Source(command) => commands::source::run(command, json).await,
         Command::Catalogue(command) => commands::catalogue::run(command, json).await,
         Command::Consent(command) => commands::consent::run(command, json).await,
+        Command::Objection(command) => commands::objection::run(command, json).await,
         Command::Query(query) => commands::query::run(query, json).await,
         Command::Job(command) => commands::job::run(command, json).await,
         Command::Watch(watch) => commands::watch::run(watch, json).await,

@@ -96,6 +96,14 @@ pub fn consent_status(value: i32) -> String {
     )
 }
 
+/// Where an objection stands.
+pub fn objection_status(value: i32) -> String {
+    wire::ObjectionStatus::try_from(value).map_or_else(
+        |_| format!("unknown {value}"),
+        |status| small(status.as_str_name(), "OBJECTION_STATUS_"),
+    )
+}
+
 /// Where a member stands.
 pub fn member_status(value: i32) -> String {
     wire::MemberStatus::try_from(value).map_or_else(

@@ -35,7 +35,7 @@ pub use error::{BadField, Detail, Error, Refusal};
 pub use job::{Job, JobEvent, JobOutcome, JobRequest, JobResult, JobResults, JobState, Why};
 pub use proof::Proof;
 pub use query::{GrantRequest, Query};
-pub use report::{Conflict, Extent, Fault, Item, Part, PartStatus, Report, Section};
+pub use report::{Conflict, Extent, Fault, Item, Objection, Part, PartStatus, Report, Section};
 pub use watch::{Change, Changes, PortfolioChanges, Watch, What};
 pub use xinqiao_crypto::Digest;
 pub use xinqiao_ledger::{

@@ -63,8 +63,21 @@ pub struct Section {
     pub proof: Proof,
     /// Whether it was out of date when it was asked for.
     pub stale: bool,
+    /// Objections of the enterprise that stood against it when its delivery was recorded, as the ledger says.
+    pub objections: Vec<Objection>,
     /// What does not conform to the catalogue: path and message.
     pub faults: Vec<Fault>,
+}
+
+/// An objection (异议) that stood against an item when its delivery was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// Its id on the ledger, 32 bytes.
+    pub id: Vec<u8>,
+    /// When it was filed, in milliseconds since 1970-01-01 UTC.
+    pub filed_at_ms: u64,
+    /// Whether it was looked into and could not be resolved; otherwise that has not ended.
+    pub unresolved: bool,
 }
 
 /// One thing that does not conform to the catalogue. It is shown all the same.
@@ -254,6 +267,13 @@ fn section(wire: wire::ReportSection) -> Result<Section, Error> {
         as_of_day: wire.as_of_day,
         json: wire.json,
         stale: wire.stale,
+        objections: (wire.objections.into_iter())
+            .map(|mark| Objection {
+                id: mark.objection,
+                filed_at_ms: mark.filed_at_ms,
+                unresolved: mark.unresolved,
+            })
+            .collect(),
         faults: (wire.faults.into_iter())
             .map(|fault| Fault {
                 path: fault.path,

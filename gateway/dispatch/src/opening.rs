@@ -17,14 +17,18 @@ use xinqiao_ledger::{
 
 use crate::envelope::{SealedItem, SealedReport, aad};
 
-/// A delivery that is recorded on the ledger as delivered: [`recorded`] alone makes one.
+/// A delivery that is recorded on the ledger as delivered, with the objections that the ledger says stood against
+/// its items then: [`recorded`] alone makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded(Delivery);
+pub struct Recorded {
+    delivery: Delivery,
+    objections: Vec<wire::ObjectionMark>,
+}
 
 impl Recorded {
     /// What was recorded.
     pub fn delivery(&self) -> &Delivery {
-        &self.0
+        &self.delivery
     }
 }
 
@@ -53,17 +57,21 @@ pub fn recorded(proven: &Proven, part: PartRef) -> Result<Recorded, NotRecorded>
     let Outcome::Applied(events) = proven.outcome() else {
         return Err(NotRecorded::NotDelivered);
     };
-    let delivered = events.iter().any(|event| {
-        matches!(event, Event::PartChanged(change)
+    let delivered = events.iter().find_map(|event| match event {
+        Event::PartChanged(change)
             if change.order == part.order.as_bytes()
                 && change.part == u32::from(part.part)
-                && change.status() == wire::PartStatus::Delivered)
+                && change.status() == wire::PartStatus::Delivered =>
+        {
+            Some(change)
+        }
+        _ => None,
     });
-    if delivered {
-        Ok(Recorded(delivery.clone()))
-    } else {
-        Err(NotRecorded::NotDelivered)
-    }
+    let change = delivered.ok_or(NotRecorded::NotDelivered)?;
+    Ok(Recorded {
+        delivery: delivery.clone(),
+        objections: change.objections.clone(),
+    })
 }
 
 /// An item whose path was followed to the registered root: [`open`] alone makes one.
@@ -73,6 +81,7 @@ pub struct VerifiedItem {
     json: String,
     salt: Digest,
     path: Path,
+    objections: Vec<wire::ObjectionMark>,
 }
 
 impl VerifiedItem {
@@ -94,6 +103,11 @@ impl VerifiedItem {
     /// From its leaf to the registered root.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Objections that stood against it when its delivery was recorded, as the ledger says.
+    pub fn objections(&self) -> &[wire::ObjectionMark] {
+        &self.objections
     }
 }
 
@@ -122,10 +136,13 @@ pub fn open(
     key: &impl Open,
     chain: &ChainId,
     fixed: &OrderPart,
-    delivery: &Recorded,
+    recorded: &Recorded,
     sealed: &[u8],
 ) -> Result<Vec<VerifiedItem>, Broken> {
-    let delivery = &delivery.0;
+    let Recorded {
+        delivery,
+        objections,
+    } = recorded;
     if sealed.len() as u64 != delivery.ciphertext_length
         || sm3(sealed) != delivery.ciphertext_digest
     {
@@ -154,11 +171,15 @@ pub fn open(
     report
         .items
         .into_iter()
-        .map(|item| verified(item, fixed))
+        .map(|item| verified(item, fixed, objections))
         .collect()
 }
 
-fn verified(item: SealedItem, fixed: &OrderPart) -> Result<VerifiedItem, Broken> {
+fn verified(
+    item: SealedItem,
+    fixed: &OrderPart,
+    objections: &[wire::ObjectionMark],
+) -> Result<VerifiedItem, Broken> {
     let mismatch = |why: &str| broken(Verdict::ItemMismatch, format!("{}: {why}", item.code));
     if fixed.items.binary_search(&item.code).is_err() {
         return Err(mismatch("was not asked for"));
@@ -171,7 +192,9 @@ fn verified(item: SealedItem, fixed: &OrderPart) -> Result<VerifiedItem, Broken>
         Ok(text) => text.to_owned(),
         Err(_) => return Err(mismatch("is not UTF-8")),
     };
+    let touching = (objections.iter()).filter(|mark| mark.item == item.code.as_str());
     Ok(VerifiedItem {
+        objections: touching.cloned().collect(),
         code: item.code,
         json,
         salt: item.salt,

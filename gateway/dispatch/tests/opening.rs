@@ -176,6 +176,17 @@ impl Scene {
             .unwrap()
     }
 
+    /// Files the subject's objection to that item.
+    fn object_to(&mut self, item: &str) -> TxId {
+        let action = Action::FileObjection(wire::FileObjection {
+            subject: testing::subject(1).to_vec(),
+            source: "sh-all".into(),
+            items: vec![item.into()],
+            statement_digest: sm3(b"statement").as_bytes().to_vec(),
+        });
+        proven(&mut self.consortium, "subject-1", action).id()
+    }
+
     /// Records that envelope as delivered, with the order's own items.
     fn deliver(&mut self, sealed: &[u8]) -> Proven {
         let delivery = wire::DeliverPart {
@@ -242,6 +253,30 @@ fn a_delivery_opens_to_the_items_that_were_asked_and_nothing_else() {
     let expected = [("invoices", r#"{"i":1}"#), ("tax", r#"{"t":1}"#)];
     let expected = expected.map(|(code, json)| (code.to_owned(), json.to_owned()));
     assert_eq!(scene.open(&recorded, &sealed), Ok(expected.to_vec()));
+}
+
+#[test]
+fn an_item_that_was_objected_to_comes_with_the_mark_that_the_ledger_recorded() {
+    let mut scene = scene();
+    let objection = scene.object_to("tax");
+    let sealed = scene.seal(&scene.report(), scene.part());
+    let receipt = scene.deliver(&sealed);
+    let filed_later = scene.object_to("invoices");
+    assert_ne!(objection, filed_later);
+    let recorded = recorded(&receipt, scene.part()).unwrap();
+    let key = secret("js-bank/encryption");
+    let chain = scene.consortium.chain;
+    let items = open(&key, &chain, scene.fixed(), &recorded, &sealed).unwrap();
+    let marks: Vec<(&str, Vec<&[u8]>)> = (items.iter())
+        .map(|item| {
+            let ids = item.objections().iter().map(|mark| &*mark.objection);
+            (item.code().as_str(), ids.collect())
+        })
+        .collect();
+    assert_eq!(
+        marks,
+        [("invoices", vec![]), ("tax", vec![&objection.to_vec()[..]])]
+    );
 }
 
 #[test]

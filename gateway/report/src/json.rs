@@ -5,7 +5,7 @@
 //! { layout, uscc, purpose, user, institution, order, grant, asked_at_ms, placed_at_height, elapsed_us,
 //!   catalogue_version,
 //!   items: [ { item, name_zh, name_en, group, status,            complete | partial | failed | not_held
-//!              versions: [ { source, source_name, as_of, verified, stale, objection, content, canonical,
+//!              versions: [ { source, source_name, as_of, verified, stale, objections, content, canonical,
 //!                            faults: [ { path, code, message } ], more_faults,
 //!                            proof: { salt, root, index, size, path: [hex], registered_at_height } } ],
 //!              conflicts: [ { about, field, values: [ { source, value } ] } ], more_conflicts,
@@ -98,6 +98,14 @@ fn version(section: &wire::ReportSection) -> Value {
     let faults: Vec<Value> = (section.faults.iter())
         .map(|fault| json!({"path": fault.path, "code": fault.code, "message": fault.message}))
         .collect();
+    let objections: Vec<Value> = (section.objections.iter())
+        .map(|mark| {
+            json!({
+                "objection": hex(&mark.objection), "filed_at_ms": mark.filed_at_ms,
+                "unresolved": mark.unresolved,
+            })
+        })
+        .collect();
     let proof = section.proof.as_ref().map(|proof| {
         let path = proof.path.clone().unwrap_or_default();
         let hashes: Vec<String> = path.siblings.iter().map(|hash| hex(hash)).collect();
@@ -110,7 +118,7 @@ fn version(section: &wire::ReportSection) -> Value {
     json!({
         "source": section.source, "source_name": section.source_name,
         "as_of": day(section.as_of_day.into()), "verified": section.proof.is_some(),
-        "stale": section.stale, "objection": section.objection,
+        "stale": section.stale, "objections": objections,
         "content": value(&section.json), "canonical": section.json,
         "faults": faults, "more_faults": section.more_faults, "proof": proof,
     })

@@ -134,9 +134,16 @@ pub(crate) fn day(days: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
+
+/// The day of a moment in China (UTC+8), from milliseconds since 1970-01-01 UTC.
+pub(crate) fn date(ms: u64) -> String {
+    day((ms / 1_000).saturating_add(8 * 3_600) / DAY_S)
+}
+
 /// A moment in the time of China (UTC+8), from milliseconds since 1970-01-01 UTC.
 pub(crate) fn moment(ms: u64) -> String {
-    const DAY_S: u64 = 86_400;
     let seconds = (ms / 1_000).saturating_add(8 * 3_600);
     let (days, of_day) = (seconds / DAY_S, seconds % DAY_S);
     let (hours, minutes) = (of_day / 3_600, of_day / 60 % 60);

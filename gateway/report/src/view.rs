@@ -70,7 +70,7 @@ pub(crate) struct VersionView {
     pub(crate) as_of: String,
     pub(crate) verified: bool,
     pub(crate) stale: bool,
-    pub(crate) objection: Html,
+    pub(crate) objections: Vec<Html>,
     pub(crate) faults: Vec<Html>,
     pub(crate) more_faults: bool,
     pub(crate) content: Content,
@@ -398,7 +398,9 @@ impl Maker<'_> {
             as_of: show::day(section.as_of_day.into()),
             verified: section.proof.is_some(),
             stale: section.stale,
-            objection: Html::text(&section.objection),
+            objections: (section.objections.iter())
+                .map(|mark| self.objection(mark))
+                .collect(),
             faults: (section.faults.iter())
                 .map(|fault| match &*fault.path {
                     "" => Html::text(&fault.message),
@@ -408,6 +410,19 @@ impl Maker<'_> {
             more_faults: section.more_faults,
             content,
         }
+    }
+
+    fn objection(&self, mark: &wire::ObjectionMark) -> Html {
+        let filed = show::date(mark.filed_at_ms);
+        let (zh, en) = if mark.unresolved {
+            ("经核查仍不能确认", "looked into, could not be established")
+        } else {
+            ("核查中", "being looked into")
+        };
+        self.lang.say(
+            &format!("信息主体 {filed} 提出异议，{zh}"),
+            &format!("objection filed on {filed}, {en}"),
+        )
     }
 
     fn content(&self, schema: &ItemSchema, json: &Json<'_>) -> Content {

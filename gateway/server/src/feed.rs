@@ -320,6 +320,9 @@ fn subject_of(tx: &Tx) -> Touches {
         | Action::ResumeConsent(_)
         | Action::RevokeConsent(_)
         | Action::RecordRefusal(_)
+        | Action::FileObjection(_)
+        | Action::ResolveObjection { .. }
+        | Action::WithdrawObjection(_)
         | Action::Propose(_)
         | Action::WithdrawProposal(_)
         | Action::RotateValidator { .. }

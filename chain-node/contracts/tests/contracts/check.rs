@@ -110,7 +110,15 @@ fn tell_event(event: &Event) -> String {
         Event::AttemptRefused(it) => with("refused", &it.reason, &it.subject),
         Event::PartChanged(it) => {
             let status = short(it.status().as_str_name(), "PART_STATUS_");
-            with(&format!("part {}", it.part), status, &it.reason)
+            let words = with(&format!("part {}", it.part), status, &it.reason);
+            let marks: Vec<String> = (it.objections.iter())
+                .map(|mark| format!("{}{}", mark.item, if mark.unresolved { "!" } else { "" }))
+                .collect();
+            if marks.is_empty() {
+                words
+            } else {
+                format!("{words} objections {}", marks.join(" "))
+            }
         }
         Event::DisputeChanged(it) => (if it.settled { "settled" } else { "disputed" }).into(),
         Event::SubjectKeyBound(_) => "subject key bound".into(),
@@ -138,6 +146,11 @@ fn tell_event(event: &Event) -> String {
         Event::WeightChanged(it) => format!("weight {} {}", it.org, it.weight),
         Event::MisbehaviourRecorded(it) => {
             format!("misbehaviour {} {} by {}", it.org, it.height, it.reporter)
+        }
+        Event::ObjectionChanged(it) => {
+            let status = short(it.status().as_str_name(), "OBJECTION_STATUS_");
+            let overdue = if it.overdue { " overdue" } else { "" };
+            format!("objection {} {status}{overdue}", it.source)
         }
         Event::SealSchemeChanged(it) => {
             let scheme = short(it.seal_scheme().as_str_name(), "SEAL_SCHEME_");

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use xinqiao_ledger::outcome::Reason;
 
 use crate::{
-    access, check::check, consent, digests, envelope, governance, members, misbehaviour, orders,
-    sealing, sources,
+    access, check::check, consent, digests, envelope, governance, members, misbehaviour,
+    objections, orders, sealing, sources,
 };
 
 #[test]
@@ -20,6 +20,7 @@ fn every_reason_is_some_rows() {
         governance::ROWS,
         members::ROWS,
         misbehaviour::ROWS,
+        objections::ROWS,
         orders::ROWS,
         sealing::ROWS,
         sources::ROWS,

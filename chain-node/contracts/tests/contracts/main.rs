@@ -13,6 +13,7 @@ mod golden;
 mod governance;
 mod members;
 mod misbehaviour;
+mod objections;
 mod orders;
 mod overlay;
 mod parts;

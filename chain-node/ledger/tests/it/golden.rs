@@ -156,6 +156,19 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
             part: 1,
             status: wire::PartStatus::Mismatched.into(),
             reason: "ITEM_MISMATCH".into(),
+            objections: vec![],
+        })),
+        ("part_delivered", Event::PartChanged(wire::PartChanged {
+            order: bytes("order"),
+            part: 1,
+            status: wire::PartStatus::Delivered.into(),
+            reason: String::new(),
+            objections: vec![wire::ObjectionMark {
+                item: "tax_payment".into(),
+                objection: bytes("objection"),
+                filed_at_ms: 1_790_000_000_000,
+                unresolved: true,
+            }],
         })),
         ("dispute_changed", Event::DisputeChanged(wire::DisputeChanged {
             order: bytes("order"),
@@ -198,6 +211,12 @@ pub(crate) fn events() -> Vec<(&'static str, Event)> {
         ("seal_scheme_changed", Event::SealSchemeChanged(wire::SealSchemeChanged {
             org: "js-bank".into(),
             seal_scheme: wire::SealScheme::MlsSm4Gcm.into(),
+        })),
+        ("objection_changed", Event::ObjectionChanged(wire::ObjectionChanged {
+            objection: bytes("objection"),
+            status: wire::ObjectionStatus::Filed.into(),
+            source: "sh-tax".into(),
+            overdue: true,
         })),
     ];
     events

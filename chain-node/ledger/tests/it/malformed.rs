@@ -399,6 +399,30 @@ fn rows() -> Vec<Row> {
             "reason" "FIELD_TOO_LONG" |w| w.reason = "A".repeat(65);
             "reason" "FIELD_FORMAT" |w| w.reason = "user unknown".into();
         }
+        "file_objection" FileObjection {
+            "subject" "FIELD_REQUIRED" |w| w.subject.clear();
+            "subject" "FIELD_LENGTH" |w| w.subject = b"91350100M000100Y43".to_vec();
+            "source" "FIELD_REQUIRED" |w| w.source.clear();
+            "source" "FIELD_FORMAT" |w| w.source = "a b".into();
+            "items" "FIELD_REQUIRED" |w| w.items.clear();
+            "items" "TOO_MANY_ITEMS" |w| w.items = many("item_", 65);
+            "items" "DUPLICATE_ITEM" |w| w.items.reverse();
+            "items[0]" "FIELD_FORMAT" |w| w.items[0] = "A".into();
+            "statement_digest" "FIELD_REQUIRED" |w| w.statement_digest.clear();
+            "statement_digest" "FIELD_LENGTH" |w| w.statement_digest.push(0);
+        }
+        "resolve_objection" ResolveObjection {
+            "objection" "FIELD_REQUIRED" |w| w.objection.clear();
+            "objection" "FIELD_LENGTH" |w| w.objection.push(0);
+            "finding" "FIELD_REQUIRED" |w| w.finding = 0;
+            "finding" "ENUM_UNKNOWN" |w| w.finding = 4;
+            "answer_digest" "FIELD_REQUIRED" |w| w.answer_digest.clear();
+            "answer_digest" "FIELD_LENGTH" |w| w.answer_digest.push(0);
+        }
+        "withdraw_objection" WithdrawObjection {
+            "objection" "FIELD_REQUIRED" |w| w.objection.clear();
+            "objection" "FIELD_LENGTH" |w| w.objection.push(0);
+        }
         "propose" Propose {
             "changes" "FIELD_REQUIRED" |w| w.changes.clear();
             "changes" "TOO_MANY_ITEMS" |w| w.changes = vec![w.changes[1].clone(); 17];

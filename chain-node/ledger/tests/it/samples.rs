@@ -413,6 +413,18 @@ pub(crate) fn actions() -> Vec<(&'static str, A)> {
             grant: grant(),
             reason: "USER_UNKNOWN".into(),
         })),
+        ("file_objection", A::FileObjection(wire::FileObjection {
+            subject: bytes("subject"),
+            source: source_id(),
+            items: texts(&["registration", "tax_payment"]),
+            statement_digest: bytes("statement"),
+        })),
+        ("resolve_objection", A::ResolveObjection(wire::ResolveObjection {
+            objection: bytes("objection"),
+            finding: wire::ObjectionFinding::Unresolved.into(),
+            answer_digest: bytes("answer"),
+        })),
+        ("withdraw_objection", A::WithdrawObjection(wire::WithdrawObjection { objection: bytes("objection") })),
         ("propose", A::Propose(proposal())),
         ("vote", A::Vote(wire::Vote {
             proposal: bytes("proposal"),

@@ -332,6 +332,7 @@ pub(crate) fn part_changed(
         part,
         status: status.into(),
         reason: reason.into(),
+        objections: vec![],
     })
 }
 

@@ -303,4 +303,29 @@ impl StateService for State {
         });
         answer.await.map(Response::new)
     }
+
+    async fn list_objections(
+        &self,
+        request: Request<wire::ListObjectionsRequest>,
+    ) -> Result<Response<wire::ListObjectionsResponse>, Status> {
+        let answer = ask(&self.replica, request, |wanted, state| {
+            let filter = query::ObjectionFilter {
+                subject: Subject::parse_optional("subject", &wanted.subject)
+                    .map_err(fault::malformed)?,
+                source: match wanted.source.as_str() {
+                    "" => None,
+                    source => Some(SourceId::parse("source", source).map_err(fault::malformed)?),
+                },
+                standing: wanted.standing,
+            };
+            let size = page_size(wanted.page_size)?;
+            let page =
+                query::objections(state, &filter, wanted.before_index, size).map_err(failed)?;
+            Ok(wire::ListObjectionsResponse {
+                entries: page.entries.iter().map(Into::into).collect(),
+                next_before_index: page.next_before_index,
+            })
+        });
+        answer.await.map(Response::new)
+    }
 }

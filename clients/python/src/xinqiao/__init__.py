@@ -21,7 +21,7 @@ from .errors import (
 )
 from .job import Change, Changes, Job, JobOutcome, JobResult, JobState, What
 from .proof import Proof
-from .report import Conflict, Extent, Fault, Item, Part, PartStatus, Report, Section
+from .report import Conflict, Extent, Fault, Item, Objection, Part, PartStatus, Report, Section
 
 __all__ = [
     "BadField",
@@ -45,6 +45,7 @@ __all__ = [
     "JobResult",
     "JobState",
     "Named",
+    "Objection",
     "Part",
     "PartStatus",
     "PermissionRefused",

@@ -57,6 +57,17 @@ class PartStatus(Enum):
 
 
 @dataclass(frozen=True)
+class Objection:
+    """An objection (异议) that stood against an item when its delivery was recorded."""
+
+    id: bytes
+    """Its id on the ledger, 32 bytes."""
+    filed_at: datetime
+    unresolved: bool
+    """Whether it was looked into and could not be resolved; otherwise that has not ended."""
+
+
+@dataclass(frozen=True)
 class Fault:
     """One thing that does not conform to the catalogue. It is shown all the same."""
 
@@ -87,6 +98,8 @@ class Section:
     """What proves that; the agent has checked it, and :meth:`verify` does again."""
     stale: bool
     """Whether it was out of date when it was asked for."""
+    objections: tuple[Objection, ...]
+    """Objections of the enterprise that stood against it when its delivery was recorded, as the ledger says."""
     faults: tuple[Fault, ...]
     """What does not conform to the catalogue."""
 
@@ -227,6 +240,10 @@ def _section(wire: report_pb2.ReportSection) -> Section:
         json=wire.json,
         proof=_proof(wire.proof),
         stale=wire.stale,
+        objections=tuple(
+            Objection(mark.objection, datetime.fromtimestamp(mark.filed_at_ms / 1000, timezone.utc), mark.unresolved)
+            for mark in wire.objections
+        ),
         faults=tuple(Fault(fault.path, fault.code, fault.message) for fault in wire.faults),
     )
 

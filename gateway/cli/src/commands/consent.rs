@@ -195,7 +195,8 @@ pub async fn run(command: ConsentCommand, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn signer(client: &Client, subject_key: Option<&PathBuf>) -> Result<SecretKey> {
+/// Who speaks for an enterprise: its own key, or the bureau of the profile.
+pub fn signer(client: &Client, subject_key: Option<&PathBuf>) -> Result<SecretKey> {
     subject_key.map_or_else(|| client.admin_key(), |file| keyfiles::sm2(file))
 }
 

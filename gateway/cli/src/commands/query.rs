@@ -15,6 +15,7 @@ use xinqiao_ledger::{
 use xinqiao_report::{Lang, Occasion, html, json, lines};
 use xinqiao_rpc::Reason;
 
+use super::objection;
 use crate::{client::explain, render};
 
 /// Asks for a report.
@@ -238,6 +239,9 @@ pub fn sections_table(report: &wire::QueryReportResponse, lang: Lang) -> comfy_t
         let mut as_of = render::day(section.as_of_day);
         if section.stale {
             as_of.push_str("\nout of date");
+        }
+        for mark in &section.objections {
+            as_of.push_str(&format!("\n{}", objection::mark(mark)));
         }
         let mut content = lines::content(report, section, lang).join("\n");
         for fault in &section.faults {

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use xinqiao_client::Proof;
-use xinqiao_crypto::SecretKey;
+use xinqiao_crypto::{SecretKey, sm3};
 use xinqiao_data_adapters::generate::{Generated, GeneratedEnterprise};
 use xinqiao_ledger::{
     ids::{GrantId, ItemCode, OrgId, PurposeCode, SourceId},
@@ -107,6 +107,7 @@ pub async fn run(
         bail!("an item came that nobody asked for");
     }
     cast.own_key(own).await?;
+    cast.objection(own).await?;
 
     head("Queries that succeed in part 部分成功的查询");
     cast.grant(paper, |_| {}).await?;
@@ -505,6 +506,45 @@ impl Cast<'_> {
             10_000,
         )
         .await?;
+        Ok(())
+    }
+
+    /// An enterprise objects to an item of its own: what is delivered from then on carries the mark.
+    async fn objection(&mut self, of: &GeneratedEnterprise) -> Result<()> {
+        let holding =
+            (of.holdings.first()).context("an enterprise that nobody knows was chosen")?;
+        let item = (holding.items.first()).context("a source that holds nothing was chosen")?;
+        let action = Action::FileObjection(wire::FileObjection {
+            subject: self.bureau.subject(of.uscc.expose())?.to_vec(),
+            source: holding.source.to_string(),
+            items: vec![item.to_string()],
+            statement_digest: sm3("异议申请书 statement of objection".as_bytes())
+                .as_bytes()
+                .to_vec(),
+        });
+        let filed = self.bureau.submit(action, &self.bureau_key).await?.id();
+        println!(
+            "  {} objects to {item} of {}: objection {}",
+            of.name,
+            holding.source,
+            render::short(filed.as_bytes())
+        );
+        let report = self
+            .expect_report(
+                "an item is objected to 异议标注",
+                of.uscc,
+                &[],
+                None,
+                10_000,
+            )
+            .await?;
+        let marked: Vec<(&str, &str)> = (report.sections.iter())
+            .filter(|section| !section.objections.is_empty())
+            .map(|section| (section.item.as_str(), section.source.as_str()))
+            .collect();
+        if marked != [(*item, holding.source)] {
+            bail!("the mark of the objection is on {marked:?}");
+        }
         Ok(())
     }
 

@@ -157,6 +157,7 @@ fn changed(of: PartRef, status: PartStatus) -> Event {
         part: u32::from(of.part),
         status: status as i32,
         reason: String::new(),
+        objections: vec![],
     })
 }
 

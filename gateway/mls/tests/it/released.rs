@@ -62,6 +62,7 @@ pub(crate) fn released(part: PartRef, body: &[u8], group: GroupPart) -> Released
         part: part.part.into(),
         status: wire::PartStatus::Delivered.into(),
         reason: String::new(),
+        objections: vec![],
     };
     let outcome = Outcome::Applied(vec![Event::PartChanged(changed)]);
     let proof = Recorded(recorded.delivery(), outcome);

@@ -194,7 +194,10 @@ fn hostile(evil: &str) -> wire::QueryReportResponse {
     report.institution = evil.into();
     for section in &mut report.sections {
         section.source_name = evil.into();
-        section.objection = evil.into();
+        section.objections = vec![wire::ObjectionMark {
+            item: evil.into(),
+            ..Default::default()
+        }];
     }
     for part in &mut report.parts {
         (part.source_name, part.reason) = (evil.into(), evil.into());
@@ -275,6 +278,51 @@ fn hostile_content_moves_no_cursor_on_a_terminal() {
         conflicts
             .iter()
             .all(|line| !line.chars().any(char::is_control))
+    );
+}
+
+#[test]
+fn what_is_objected_to_is_marked_on_the_page_and_in_json() {
+    let mut report = of(ROWS);
+    report.sections[0].objections = [false, true]
+        .map(|unresolved| wire::ObjectionMark {
+            item: report.sections[0].item.clone(),
+            objection: vec![7; 32],
+            // 2026-07-31 23:59:59 UTC: the next day in China.
+            filed_at_ms: 1_785_542_399_000,
+            unresolved,
+        })
+        .to_vec();
+    for (lang, texts) in [
+        (
+            Lang::Zh,
+            ["信息主体 2026-08-01 提出异议，核查中", "经核查仍不能确认"],
+        ),
+        (
+            Lang::En,
+            [
+                "objection filed on 2026-08-01, being looked into",
+                "looked into, could not be established",
+            ],
+        ),
+    ] {
+        let page = html::report(&report, &occasion(), lang).unwrap();
+        for text in texts {
+            assert_eq!(page.matches(text).count(), 1, "{text}");
+        }
+    }
+    let whole = layout::report(&report, &occasion());
+    let marked: Vec<_> = (whole["items"].as_array().unwrap().iter())
+        .flat_map(|item| item["versions"].as_array().unwrap())
+        .filter(|version| version["objections"] != json!([]))
+        .collect();
+    assert_eq!(marked.len(), 1);
+    assert_eq!(
+        marked[0]["objections"],
+        json!([
+            {"objection": "07".repeat(32), "filed_at_ms": 1_785_542_399_000_u64, "unresolved": false},
+            {"objection": "07".repeat(32), "filed_at_ms": 1_785_542_399_000_u64, "unresolved": true},
+        ])
     );
 }
 

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Objections that may stand against one subject's data at one source: each delivery carries them all.
-pub const MAX_STANDING: usize = 16;
+pub(crate) const MAX_STANDING: usize = 16;
 
 /// Files an objection. What is missing can be objected to as well, so the source needs to declare the items and to
 /// hold something of the subject, not these very items.

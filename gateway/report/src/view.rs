@@ -56,6 +56,7 @@ pub(crate) struct ItemView {
     pub(crate) conflicts: usize,
     pub(crate) sources: usize,
     pub(crate) stale: usize,
+    pub(crate) objected: bool,
     pub(crate) versions: Vec<VersionView>,
     /// Records of several sources side by side; empty otherwise.
     pub(crate) side_by_side: Vec<CompareRow>,
@@ -235,6 +236,9 @@ impl Maker<'_> {
         let stale = (self.answer.sections.iter())
             .filter(|section| section.stale)
             .count();
+        let objected = (self.answer.sections.iter())
+            .filter(|section| !section.objections.is_empty())
+            .count();
         let tile = |zh, en, count: usize, class: &'static str| Tile {
             label: self.lang.say(zh, en),
             count,
@@ -252,6 +256,7 @@ impl Maker<'_> {
             tile("数据源", "Sources", sources.len(), ""),
             tile("来源间差异", "Conflicts", conflicts, "warn"),
             tile("已过时效", "Out of date", stale, "warn"),
+            tile("有异议", "Objected to", objected, "bad"),
             tile("未能取得", "Not obtained", failed, "bad"),
         ]
     }
@@ -317,6 +322,7 @@ impl Maker<'_> {
             conflicts: item.conflicts.len(),
             sources: sections.len(),
             stale: sections.iter().filter(|section| section.stale).count(),
+            objected: (sections.iter()).any(|section| !section.objections.is_empty()),
             versions: (sections.iter().zip(&read))
                 .map(|(section, json)| self.version(section, schema, json.as_ref(), compared))
                 .collect(),

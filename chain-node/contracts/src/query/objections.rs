@@ -1,4 +1,4 @@
-//! Objections, page by page.
+//! Objections for nodes to list: those of a subject, against a source, or all whose mark stands, page by page.
 
 use xinqiao_ledger::ids::{ObjectionId, SourceId, Subject};
 

@@ -9,7 +9,10 @@ use xinqiao_ledger::{
     wire::{self, change::Kind, tx_body::Action},
 };
 
-use crate::check::{at_work, deliver, done, enacted, grant_by_witness, place, reject, revoke};
+use crate::{
+    check::{at_work, deliver, done, enacted, grant_by_witness, place, reject, revoke},
+    objections,
+};
 
 #[test]
 fn the_state_commitment_is_over_these_bytes() {
@@ -83,6 +86,7 @@ fn script() -> (Consortium, Vec<Vec<u8>>) {
         grant,
         placed,
         chain.sign("js-bank/agent", place(wrong)),
+        chain.sign("subject-1", objections::tax()),
         chain.sign("sh-bureau/holder", deliver(&order_id, 0)),
         chain.sign("subject-1", revoke(&grant_id)),
         chain.sign("zj-bureau/holder", deliver(&order_id, 1)),
@@ -105,7 +109,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "327ef63a3e49feae5a8349fe861614975566ab4f9c5586c53f90b697fb1352af"
+        "f8dc131bb9d7a65a935db091cc9e273f406d87096dd263c8d5b7bfb3898d47eb"
     );
 }
 

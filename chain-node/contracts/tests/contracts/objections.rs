@@ -25,11 +25,12 @@ fn against(source: &str, number: u64, items: &[&str]) -> Action {
     })
 }
 
-fn tax() -> Action {
+/// Subject 1's objection to its tax at `sh-tax`.
+pub(crate) fn tax() -> Action {
     against("sh-tax", 1, &["tax"])
 }
 
-fn find(objection: &TxId, finding: ObjectionFinding) -> Action {
+pub(crate) fn find(objection: &TxId, finding: ObjectionFinding) -> Action {
     Action::ResolveObjection(wire::ResolveObjection {
         objection: objection.to_vec(),
         finding: finding.into(),
@@ -37,7 +38,7 @@ fn find(objection: &TxId, finding: ObjectionFinding) -> Action {
     })
 }
 
-fn withdraw(objection: &TxId) -> Action {
+pub(crate) fn withdraw(objection: &TxId) -> Action {
     Action::WithdrawObjection(wire::WithdrawObjection {
         objection: objection.to_vec(),
     })

@@ -1,12 +1,13 @@
 //! Whatever is sent, in whatever order: nothing panics, what is rejected changes nothing, and the
 //! books balance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use xinqiao_contracts::{
     query::{self, AccessFilter},
     record::{PartState, UseState},
+    table::MARKED,
     testing::*,
 };
 use xinqiao_crypto::sm3;
@@ -17,10 +18,13 @@ use xinqiao_ledger::{
     wire::{self, tx_body::Action},
 };
 
-use crate::check::{
-    accept, answer, assert_rejections_untouched, at_work, cancel, close_user, decline, deliver,
-    freeze, granted, pause, place, reject, request, resume, retire, revoke, suspend, unfreeze,
-    verdict,
+use crate::{
+    check::{
+        accept, answer, assert_rejections_untouched, at_work, cancel, close_user, decline, deliver,
+        freeze, granted, pause, place, reject, request, resume, retire, revoke, suspend, unfreeze,
+        verdict,
+    },
+    objections,
 };
 
 const SIGNERS: &[&str] = &[
@@ -50,7 +54,7 @@ struct Deed {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let wait = prop_oneof![20 => 1u64..10_000, 3 => 1u64..10_000_000, 1 => 1u64..(20 * DAY)];
     // Orders, deliveries and consents come up more often than members' affairs.
-    let what = prop_oneof![4 => 0u8..12, 1 => 12u8..24];
+    let what = prop_oneof![4 => 0u8..12, 1 => 12u8..27];
     let by = prop_oneof![7 => Just(u8::MAX), 1 => 0u8..10];
     let part = prop_oneof![3 => Just(0u32), 3 => Just(1), 1 => Just(2)];
     let deed = (what, by, any::<u8>(), part, wait).prop_map(|(what, by, which, part, wait)| Deed {
@@ -70,6 +74,7 @@ struct Things {
     grants: Vec<TxId>,
     orders: Vec<TxId>,
     proposals: Vec<TxId>,
+    objections: Vec<TxId>,
 }
 
 impl Things {
@@ -82,6 +87,7 @@ impl Things {
             grants: vec![standing],
             orders: Vec::new(),
             proposals: Vec::new(),
+            objections: Vec::new(),
         }
     }
 
@@ -100,6 +106,11 @@ impl Things {
                         let id = TxId::parse("grant", &it.grant).unwrap();
                         self.grants.retain(|grant| *grant != id);
                         self.grants.push(id);
+                    }
+                    Event::ObjectionChanged(it) => {
+                        let id = TxId::parse("objection", &it.objection).unwrap();
+                        self.objections.retain(|objection| *objection != id);
+                        self.objections.push(id);
                     }
                     Event::ProposalChanged(it) => {
                         let id = TxId::parse("proposal", &it.proposal).unwrap();
@@ -189,6 +200,18 @@ fn action(chain: &Consortium, things: &Things, deed: &Deed) -> (&'static str, Ac
         }
         22 if deed.which < 132 => ("js-bank/admin", close_user(1)),
         22 => ("js-bank/admin", open_user(1 + u64::from(deed.which % 3))),
+        24 => ("subject-1", objections::tax()),
+        25 => {
+            use wire::ObjectionFinding as Finding;
+            let findings = [Finding::Corrected, Finding::Upheld, Finding::Unresolved];
+            let finding = findings[usize::from(deed.which) % findings.len()];
+            let objection = some(&things.objections, deed.which);
+            ("sh-bureau/admin", objections::find(&objection, finding))
+        }
+        26 => {
+            let objection = some(&things.objections, deed.which);
+            ("subject-1", objections::withdraw(&objection))
+        }
         _ => {
             let refusal = wire::RecordRefusal {
                 institution: "js-bank".into(),
@@ -250,6 +273,14 @@ fn assert_balanced(chain: &Consortium) {
             order.parts.iter().any(|part| placed(&part.state))
         );
     }
+    // What stands is marked, and nothing else is.
+    let all = query::objections(state, &query::ObjectionFilter::default(), 0, 1_000).unwrap();
+    let standing: BTreeSet<_> = (all.entries.iter())
+        .filter(|objection| objection.state.is_standing())
+        .map(|objection| (objection.place(), objection.objection))
+        .collect();
+    let marked = MARKED.first(state, 1_000).unwrap();
+    assert_eq!(standing, marked.into_iter().map(|(key, ())| key).collect());
     let (open, next) = query::open_orders(state, None, 10_000).unwrap();
     assert_eq!(next, None);
     assert_eq!(

@@ -243,7 +243,7 @@ fn hostile_content_is_inert_on_a_page() {
             }
             assert!(!page.contains(evil), "{evil}");
             // The evil `b` is not one of ours: those stand in tiles alone.
-            assert_eq!(page.matches("<b>").count(), 6, "{evil}");
+            assert_eq!(page.matches("<b>").count(), 7, "{evil}");
             assert!(page.contains("default-src 'none'"));
             for word in ["http://", "https://", "@import", "url("] {
                 let ours = page.replace(&html_text(evil), "");

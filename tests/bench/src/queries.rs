@@ -26,10 +26,20 @@ use crate::{
     machine,
     percentile::Latency,
     process,
+    procfs::Counters,
     results::Machine,
     shown::Shown,
     subjects::{Invented, PUBLISHED_SUBJECTS},
 };
+
+/// The machine is idle when this many seconds in a row ...
+const QUIET_SECONDS: u32 = 3;
+
+/// ... took less than this of all its processors, in microseconds.
+const QUIET_MICROS: u64 = 100_000;
+
+/// How long it may take to be.
+const SETTLED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Queries before each measurement that are not counted.
 const WARM_UP: usize = 30;
@@ -68,6 +78,8 @@ struct Asked {
 #[derive(Debug, Serialize)]
 struct State {
     subjects: u64,
+    /// How long after registration the machine was busy with it, in seconds.
+    settled_after: f64,
     asked: Vec<Asked>,
 }
 
@@ -108,12 +120,18 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             "registering until there are {subjects} enterprises"
         ));
         further.register(subjects).await?;
+        shown.say("waiting for what follows registration to end");
+        let settled_after = settled().await?.as_secs_f64();
         shown.say(format!("asking, with {subjects} enterprises on the ledger"));
         let mut asked = Vec::new();
         for at_once in [1, 8, 64] {
             asked.push(asking.many(at_once, options.queries as usize).await?);
         }
-        states.push(State { subjects, asked });
+        states.push(State {
+            subjects,
+            settled_after,
+            asked,
+        });
     }
     shown.say("stopping");
     consortium.stop().await;
@@ -194,6 +212,26 @@ impl Further {
         }
         Ok(())
     }
+}
+
+/// Waits until the machine has next to nothing to do: stores merge for a while what was registered, and replicas
+/// catch up. Gives how long that took.
+async fn settled() -> Result<Duration> {
+    let begun = Instant::now();
+    let mut quiet = 0;
+    let mut before = Counters::read(&[])?;
+    while quiet < QUIET_SECONDS {
+        ensure!(
+            begun.elapsed() < SETTLED_WITHIN,
+            "the machine is still busy {SETTLED_WITHIN:?} after registration: something else runs on it"
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = Counters::read(&[])?;
+        let busy = now.since(&before).machine;
+        before = now;
+        quiet = if busy < QUIET_MICROS { quiet + 1 } else { 0 };
+    }
+    Ok(begun.elapsed())
 }
 
 /// How its file is read.
@@ -334,11 +372,16 @@ fn document(figures: &Figures) -> String {
          agent, each a process of its own, all on this machine. Between the two measurements a further source registers the \
          digests of enterprises that nobody asks about.\n\n",
     );
+    let settled: Vec<String> = (figures.states.iter())
+        .map(|state| format!("{:.0} s after {}", state.settled_after, state.subjects))
+        .collect();
     let _ = writeln!(
         text,
         "{}\n\nEach query is for two items of two sources: an order, two parts that are read, sealed, recorded, delivered, \
-         opened and verified, and two confirmations. Everybody asks again as soon as the answer is there.\n",
+         opened and verified, and two confirmations. Everybody asks again as soon as the answer is there. A measurement begins \
+         once the machine is idle: stores merge for a while what was registered ({}).\n",
         figures.machine.in_words(),
+        settled.join(", "),
     );
     let _ = writeln!(
         text,

@@ -96,6 +96,51 @@ pub fn root(leaves: &[Digest]) -> Digest {
     }
 }
 
+/// A tree with all its nodes: each path costs its own length, where [`inclusion_path`] hashes every leaf anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// From the leaves up. Who has no partner moves up alone.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over these leaf digests.
+    pub fn over(leaves: Vec<Digest>) -> Self {
+        let mut levels = vec![leaves];
+        loop {
+            let below = &levels[levels.len() - 1];
+            if below.len() < 2 {
+                return Self { levels };
+            }
+            let (pairs, alone) = below.as_chunks();
+            let mut nodes = Messages::default();
+            for [left, right] in pairs {
+                nodes.push(&[&[0x01], left.as_bytes(), right.as_bytes()]);
+            }
+            let mut level = nodes.sm3();
+            level.extend(alone);
+            levels.push(level);
+        }
+    }
+
+    /// Number of leaves.
+    pub fn size(&self) -> u64 {
+        self.levels[0].len() as u64
+    }
+
+    /// The path from leaf `index` to the root, lowest sibling first.
+    pub fn path(&self, index: u64) -> Result<Vec<Digest>, MerkleError> {
+        let size = self.size();
+        if index >= size {
+            return Err(MerkleError::IndexOutOfRange { index, size });
+        }
+        let siblings = self.levels.iter().enumerate();
+        Ok(siblings
+            .filter_map(|(level, nodes)| nodes.get((index >> level) as usize ^ 1).copied())
+            .collect())
+    }
+}
+
 /// The roots of many trees, hashed side by side: of each what [`root`] gives.
 pub fn roots<'a>(trees: impl IntoIterator<Item = &'a [Digest]>) -> Vec<Digest> {
     let mut trees: Vec<Vec<Digest>> = trees.into_iter().map(<[Digest]>::to_vec).collect();

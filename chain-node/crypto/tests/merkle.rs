@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use sm3::Sm3;
 use xinqiao_crypto::merkle::{
-    CompletedNode, Frontier, MerkleError, NodeSource, PathError, consistency_path,
+    CompletedNode, Frontier, MerkleError, NodeSource, PathError, Tree, consistency_path,
     consistency_path_from, inclusion_path, inclusion_path_from, leaf_hash, node_hash, root, roots,
     verify_consistency, verify_inclusion,
 };
@@ -132,9 +132,11 @@ fn every_leaf_of_every_tree_is_proved_as_by_ct_merkle() {
     for size in 1..=MOST {
         let (leaves, reference) = (leaves(size), reference(size));
         let top = root(&leaves);
+        let tree = Tree::over(leaves.clone());
         for index in 0..size {
             let leaf = &leaves[index as usize];
             let path = inclusion_path(&leaves, index).unwrap();
+            assert_eq!(tree.path(index).unwrap(), path);
             let theirs = reference.prove_inclusion(index as usize);
             assert_eq!(concat(&path), theirs.as_bytes(), "{index} of {size}");
             assert_eq!(inclusion_path_from(&shelf, size, index).unwrap(), path);
@@ -322,6 +324,8 @@ fn positions_outside_the_tree_have_no_path() {
     let (_, shelf) = shelf(5);
     let out = MerkleError::IndexOutOfRange { index: 5, size: 5 };
     assert_eq!(inclusion_path(&leaves(5), 5), Err(out));
+    assert_eq!(Tree::over(leaves(5)).path(5), Err(out));
+    assert!(Tree::over(Vec::new()).path(0).is_err());
     assert_eq!(
         inclusion_path_from(&shelf, 5, 5),
         Err(PathError::Merkle(out))

@@ -44,6 +44,18 @@ impl Path {
             siblings: merkle::inclusion_path(leaves, index as u64)?,
         })
     }
+
+    /// The path of one leaf of a tree.
+    ///
+    /// # Errors
+    /// When there is no leaf of that index.
+    pub fn in_tree(tree: &merkle::Tree, index: usize) -> Result<Self, merkle::MerkleError> {
+        Ok(Self {
+            index: index as u64,
+            size: tree.size(),
+            siblings: tree.path(index as u64)?,
+        })
+    }
 }
 
 impl TryFrom<&wire::MerklePath> for Path {

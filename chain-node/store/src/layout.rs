@@ -132,6 +132,17 @@ impl StoredList {
         }
     }
 
+    /// How many bytes of it are here.
+    pub(crate) fn bytes(&self) -> usize {
+        let all = 0..match self {
+            Self::Whole(all) => all.len(),
+            Self::Pruned(parts) => parts.len(),
+        };
+        all.filter_map(|index| self.get(index))
+            .map(<[u8]>::len)
+            .sum()
+    }
+
     /// The same without those that are not to be kept.
     pub(crate) fn pruned(self, keep: impl Fn(usize) -> bool) -> Self {
         let parts = match self {

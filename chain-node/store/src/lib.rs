@@ -18,6 +18,7 @@ mod install;
 mod layout;
 mod prune;
 mod read;
+mod recent;
 mod verify;
 mod write;
 

@@ -118,6 +118,7 @@ impl Pruner {
         batch.put_cf(db.family(OUTCOMES), key, encode(&outcomes));
         batch.put_cf(db.family(META), META_FIRST, (height + 1).to_be_bytes());
         db.write(batch)?;
+        self.reader.recent.forget(height);
         Ok(Some(pruned))
     }
 }

@@ -28,6 +28,7 @@ use crate::{
         OUTCOMES, STATE, StoredHeader, StoredList, StoredSet, StoredTip, TXS, Tip, decode,
         height_key, node_key, place_of,
     },
+    recent::{Recent, Shown},
 };
 
 /// Reads the store. Cloning is cheap; all clones read the same store as it is now.
@@ -35,6 +36,7 @@ use crate::{
 pub struct Reader {
     pub(crate) db: Arc<Database>,
     pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) recent: Arc<Recent>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -377,18 +379,21 @@ impl Reader {
     pub fn receipt_at(&self, place: Place) -> Result<wire::Receipt, Error> {
         let Place { height, index } = place;
         let index = index as usize;
-        let damaged = |what: &str| Error::damaged(height, what);
-        let head = (self.head(height)?).ok_or_else(|| damaged("the header is missing"))?;
-        let (txs, outcomes) = (self.list(BODIES, height)?, self.list(OUTCOMES, height)?);
+        let block = self.recent.get(height, || {
+            let head = self.head(height)?;
+            let head = head.ok_or_else(|| Error::damaged(height, "the header is missing"))?;
+            let (txs, outcomes) = (self.list(BODIES, height)?, self.list(OUTCOMES, height)?);
+            Ok(Shown::of(head, txs, outcomes))
+        })?;
         let no_path = |fault: merkle::MerkleError| Error::damaged(height, fault);
-        let transaction_path = Path::of(&txs.leaves(), index).map_err(no_path)?;
-        let outcome_path = Path::of(&outcomes.leaves(), index + 1).map_err(no_path)?;
+        let transaction_path = Path::in_tree(&block.tx_tree, index).map_err(no_path)?;
+        let outcome_path = Path::in_tree(&block.outcome_tree, index + 1).map_err(no_path)?;
         Ok(wire::Receipt {
-            header: head.encoded,
-            certificate: Some(head.certificate),
-            transaction: self.part(&txs, height, index)?.to_vec(),
+            header: block.head.encoded.clone(),
+            certificate: Some(block.head.certificate.clone()),
+            transaction: self.part(&block.txs, height, index)?.to_vec(),
             transaction_path: Some((&transaction_path).into()),
-            outcome: self.part(&outcomes, height, index + 1)?.to_vec(),
+            outcome: self.part(&block.outcomes, height, index + 1)?.to_vec(),
             outcome_path: Some((&outcome_path).into()),
         })
     }

@@ -29,6 +29,7 @@ use crate::{
         TXS, Tip, encode, height_key, node_key, place_value,
     },
     read::{self, Reader},
+    recent::Recent,
 };
 
 /// How many of the last blocks are checked whenever a store is opened.
@@ -38,6 +39,7 @@ const CHECKED_ON_OPEN: u64 = 16;
 pub struct Store {
     db: Arc<Database>,
     checkpoints: Arc<Checkpoints>,
+    recent: Arc<Recent>,
     path: PathBuf,
     genesis: Arc<Genesis>,
     chain: ChainId,
@@ -96,6 +98,7 @@ impl Store {
         let reader = Reader {
             db: Arc::clone(&db),
             checkpoints: Arc::new(checkpoints),
+            recent: Arc::default(),
         };
         let epochs = reader.epochs(&genesis.distinguishing_id)?;
         if epochs.all()[0] != (1, first) {
@@ -105,10 +108,15 @@ impl Store {
             ));
         }
         check_recent(&reader, &tip, genesis, chain, &epochs)?;
-        let Reader { db, checkpoints } = reader;
+        let Reader {
+            db,
+            checkpoints,
+            recent,
+        } = reader;
         let mut store = Self {
             db,
             checkpoints,
+            recent,
             path: path.to_owned(),
             genesis: Arc::clone(genesis),
             chain,
@@ -177,6 +185,7 @@ impl Store {
         Reader {
             db: Arc::clone(&self.db),
             checkpoints: Arc::clone(&self.checkpoints),
+            recent: Arc::clone(&self.recent),
         }
     }
 

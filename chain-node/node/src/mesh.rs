@@ -113,10 +113,7 @@ impl Mesh {
 
     /// Talks to these validators and to nobody else.
     pub(crate) fn set(&mut self, validators: Vec<Validator>) {
-        let others: Vec<Validator> = validators
-            .into_iter()
-            .filter(|one| one.key.id() != self.me)
-            .collect();
+        let others = others_of(validators, &self.me, &self.ways.identity.own().org);
         self.peers
             .retain(|_, peer| others.contains(&peer.validator));
         for validator in others {
@@ -184,6 +181,13 @@ impl Mesh {
     pub(crate) fn feed(&self, of: &KeyId) -> Option<Feed> {
         Some(self.peers.get(of)?.feed.clone())
     }
+}
+
+/// The validators of other members. A validator whose key is being rotated is in the set with its old key: it would
+/// call that itself another, and could wait for blocks from itself.
+fn others_of(validators: Vec<Validator>, me: &KeyId, org: &str) -> Vec<Validator> {
+    let other = |one: &Validator| one.key.id() != *me && one.org.as_str() != org;
+    validators.into_iter().filter(other).collect()
 }
 
 impl Peer {
@@ -281,5 +285,38 @@ impl Conversation {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xinqiao_contracts::testing::secret;
+
+    use super::*;
+
+    #[test]
+    fn a_validator_whose_key_is_being_rotated_is_no_other_to_itself() {
+        let validator = |org: &str, key: &str| Validator {
+            org: org.parse().unwrap(),
+            key: *secret(key).public(),
+            endpoint: Default::default(),
+        };
+        let all = || {
+            vec![
+                validator("a", "old"),
+                validator("b", "b"),
+                validator("c", "c"),
+            ]
+        };
+        let left = |me: &str, org| {
+            let others = others_of(all(), &secret(me).public().id(), org);
+            others
+                .iter()
+                .map(|one| one.org.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(left("old", "a"), ["b", "c"]);
+        assert_eq!(left("new", "a"), ["b", "c"]);
+        assert_eq!(left("d", "d"), ["a", "b", "c"]);
     }
 }

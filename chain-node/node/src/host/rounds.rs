@@ -44,8 +44,14 @@ impl Host {
             self.mesh.set(validators(&self.shared.reader.view())?);
         }
         if let Some(fetch) = &self.fetch {
-            // A node that nobody tells anything goes on listening.
             if self.engine.is_none() {
+                // A node that nobody tells anything goes on listening, each time to another: one may stand still.
+                if fetch.is_silent(at) {
+                    if self.others.say_more_than(self.next_height() - 1) {
+                        return self.leave(&UpstreamFault::Silent);
+                    }
+                    self.fetch = None;
+                }
                 return Ok(());
             }
             if !self.others.say_more_than(self.next_height() - 1) && fetch.has_waited(at) {

@@ -89,7 +89,7 @@ pub(crate) fn propose<S: StateRead>(
 
     let rules = step.block.parameters.governance;
     let record = ProposalRecord {
-        index: next_index(step.draft)?,
+        index: PROPOSALS_BY_INDEX.next(step.draft)?,
         proposal: call.tx,
         proposer: org.clone(),
         proposed_at: height,
@@ -321,11 +321,6 @@ pub(crate) fn proposed<S: StateRead>(state: &S, id: &TxId) -> Result<Proposal, S
     PROPOSED
         .get(state, id)?
         .ok_or_else(|| StateFault(format!("what proposal {id} proposes is not there")))
-}
-
-fn next_index<S: StateRead>(state: &S) -> Result<u64, StateFault> {
-    let last = PROPOSALS_BY_INDEX.before(state, &u64::MAX, 1)?;
-    Ok(last.first().map_or(0, |(index, _)| index + 1))
 }
 
 /// Stores where a proposal stands, and says so.

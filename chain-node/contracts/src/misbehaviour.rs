@@ -49,7 +49,7 @@ pub(crate) fn report<S: StateRead>(
         })
         .map_err(|_| unproven())?;
 
-    let index = next_index(step.draft)?;
+    let index = MISBEHAVIOUR_BY_INDEX.next(step.draft)?;
     let entry = MisbehaviourRecord {
         index,
         org: record.org.clone(),
@@ -75,9 +75,4 @@ pub(crate) fn report<S: StateRead>(
 /// Whether a validator signed with that key at that height.
 fn is_in_force(key: &ValidatorKeyRecord, height: Height) -> bool {
     key.from <= height && key.until.is_none_or(|until| height <= until)
-}
-
-fn next_index<S: StateRead>(state: &S) -> Result<u64, StateFault> {
-    let last = MISBEHAVIOUR_BY_INDEX.before(state, &u64::MAX, 1)?;
-    Ok(last.first().map_or(0, |(index, _)| index + 1))
 }

@@ -60,12 +60,12 @@ pub(crate) fn file<S: StateRead>(
     let id = ObjectionId::from(call.tx);
     let now = step.block.time;
     let record = ObjectionRecord {
-        index: next_index(step.draft)?,
+        index: OBJECTIONS_BY_INDEX.next(step.draft)?,
         objection: id,
         filed: filed.clone(),
         filed_by,
         source_number: source.number,
-        digest_version: digest.version,
+        registered_root: digest.root,
         filed_at: step.block.height,
         filed_at_time: now,
         due: now.saturating_add(RESOLVE_WITHIN_MS),
@@ -95,7 +95,7 @@ pub(crate) fn resolve<S: StateRead>(
     check_standing(&record)?;
     if finding == Finding::Corrected {
         let corrected = match DIGESTS.get(step.draft, &record.place())? {
-            Some(DigestEntry::Registered(digest)) => digest.version > record.digest_version,
+            Some(DigestEntry::Registered(digest)) => digest.root != record.registered_root,
             Some(DigestEntry::Withdrawn { .. }) | None => true,
         };
         ensure(corrected, Reason::ObjectionNotCorrected, id)?;
@@ -174,11 +174,6 @@ pub(crate) fn kept<S: StateRead>(
     OBJECTIONS
         .get(state, id)?
         .ok_or_else(|| StateFault(format!("objection {id} is referred to and not there")))
-}
-
-fn next_index<S: StateRead>(state: &S) -> Result<u64, StateFault> {
-    let last = OBJECTIONS_BY_INDEX.before(state, &u64::MAX, 1)?;
-    Ok(last.first().map_or(0, |(index, _)| index + 1))
 }
 
 /// Writes an objection, with its mark and event.

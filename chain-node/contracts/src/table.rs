@@ -371,6 +371,17 @@ impl<K: Key, V: BorshSerialize + BorshDeserialize> Table<K, V> {
     }
 }
 
+impl<V: BorshSerialize + BorshDeserialize> Table<u64, V> {
+    /// The number after the last, counted from 0.
+    ///
+    /// # Errors
+    /// As with [`Table::get`].
+    pub(crate) fn next<S: StateRead>(&self, state: &S) -> Result<u64, StateFault> {
+        let last = self.before(state, &u64::MAX, 1)?;
+        Ok(last.first().map_or(0, |(index, _)| index + 1))
+    }
+}
+
 impl<A: FixedKey, B: Key, V: BorshSerialize + BorshDeserialize> Table<(A, B), V> {
     /// The first `limit` entries under the first part of a key, ascending.
     ///

@@ -49,8 +49,9 @@ pub struct ObjectionRecord {
     pub filed_by: GrantSigner,
     /// The source's number.
     pub source_number: u32,
-    /// Which registration it objects to.
-    pub digest_version: u32,
+    /// The report root that was registered when it was filed: as long as the source has that one, nothing of the
+    /// record was corrected.
+    pub registered_root: Digest,
     /// Height at which it was filed.
     pub filed_at: Height,
     /// When it was filed.

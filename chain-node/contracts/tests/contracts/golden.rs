@@ -109,7 +109,7 @@ fn a_scripted_block_comes_to_these_bytes() {
     assert_eq!(lines.join("\n"), golden.trim(), "outcomes");
     assert_eq!(
         chain.commitment.to_string(),
-        "f8dc131bb9d7a65a935db091cc9e273f406d87096dd263c8d5b7bfb3898d47eb"
+        "f3a5504c561331b31f937e9aea7a96c236c74be67992f4bc27c1346ed7bb68dc"
     );
 }
 

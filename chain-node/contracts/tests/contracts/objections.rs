@@ -182,6 +182,16 @@ pub(crate) const ROWS: &[Row] = &[
         &["objection sh-tax CORRECTED"],
     ),
     row(
+        "the same record registered once more corrects nothing",
+        |c| {
+            let id = filed(c);
+            let again = register_digests("sh-tax", &["invoices", "tax"], &[1], 20_000);
+            done(c, HOLDER, again);
+            c.run(OPERATOR, find(&id, ObjectionFinding::Corrected))
+        },
+        &["rejected OBJECTION_NOT_CORRECTED"],
+    ),
+    row(
         "a registration before it was filed does not",
         |c| {
             done(c, HOLDER, anew());
